@@ -1,0 +1,116 @@
+"""What tests force an order of events with, and what they collect results in.
+
+Owns gates and recorders. Nothing here sleeps or polls: every wait is for an event,
+is bounded, and says what it waited for when it gives up. It must not know the library.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["PATIENCE", "Gate", "ManualClock", "Recorder"]
+
+T = TypeVar("T")
+
+PATIENCE = 10.0
+"""Seconds a test waits for something that must happen; only a failing test uses them up."""
+
+
+class Gate:
+    """A point in the code that a thread reaches, stands at, and is let through.
+
+    The thread under test calls `meet()`: it reports itself and stands until the test
+    opens the gate. The test calls `wait_reached()`, does what is to happen meanwhile,
+    and then `open()`. Once open a gate stays open.
+    """
+
+    def __init__(self, name: str = "gate") -> None:
+        self._name = name
+        self._condition = threading.Condition()
+        self._arrived = 0
+        self._open = False
+
+    def meet(self) -> None:
+        """Report this thread and stand until the gate is open."""
+        with self._condition:
+            self._arrived += 1
+            self._condition.notify_all()
+            if not self._condition.wait_for(lambda: self._open, PATIENCE):
+                msg = f"{self._name} was not opened within {PATIENCE:g} s"
+                raise TimeoutError(msg)
+
+    def wait_reached(self, threads: int = 1) -> None:
+        """Wait until that many threads, all told, have come to the gate."""
+        with self._condition:
+            if not self._condition.wait_for(lambda: self._arrived >= threads, PATIENCE):
+                msg = f"{self._arrived} of {threads} came to {self._name} in {PATIENCE:g} s"
+                raise TimeoutError(msg)
+
+    def open(self) -> None:
+        """Let everybody through, now and later."""
+        with self._condition:
+            self._open = True
+            self._condition.notify_all()
+
+    @property
+    def arrived(self) -> int:
+        """How many threads have come to the gate so far."""
+        with self._condition:
+            return self._arrived
+
+
+class Recorder(Generic[T]):
+    """A list that any thread appends to and a test waits on.
+
+    It is called to append, so it serves as handler, subscriber, monitor and sink.
+    """
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._items: list[T] = []
+
+    def __call__(self, item: T) -> None:
+        with self._condition:
+            self._items.append(item)
+            self._condition.notify_all()
+
+    def __len__(self) -> int:
+        with self._condition:
+            return len(self._items)
+
+    @property
+    def items(self) -> list[T]:
+        """A copy of what has come so far, in the order it came."""
+        with self._condition:
+            return list(self._items)
+
+    def wait_for(self, count: int) -> list[T]:
+        """Wait until `count` items have come and return all that have."""
+        return self.wait_until(lambda items: len(items) >= count, f"{count} items")
+
+    def wait_until(self, enough: Callable[[list[T]], bool], what: str = "enough") -> list[T]:
+        """Wait until `enough(items)` holds and return the items."""
+        with self._condition:
+            if not self._condition.wait_for(lambda: enough(self._items), PATIENCE):
+                msg = f"no {what} within {PATIENCE:g} s, only {self._items!r}"
+                raise TimeoutError(msg)
+            return list(self._items)
+
+
+class ManualClock:
+    """Monotonic seconds that pass only when the test says so."""
+
+    def __init__(self, now: float = 0.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> float:
+        """Let `seconds` pass and return the new time."""
+        self.now += seconds
+        return self.now

@@ -1,0 +1,130 @@
+"""OTP-style supervision for Python threads.
+
+The layers, an import only ever pointing to a smaller number:
+
+0  `_errors`, `_exits`, `_results`: what callers meet, why workers end, markers
+1  `_specs`, `events`: what to run, what happened
+2  `_config`, `_snapshot`, `_dead_letters`: files to specs, counts and trees as values
+   `_policy` (1-3): decisions, pure
+   `_runtime` (0-3): machinery: threads, mailboxes, Pykka
+4  `_cell`, `_build`, `_scope`, `_group`, `_chain`: where the two wings meet
+5  `_supervisor`: the authority
+6  `cli`: what is built on the public names
+"""
+
+from threadsup import events
+from threadsup._chain import Chain, Stage
+from threadsup._config import load
+from threadsup._dead_letters import DeadLetter
+from threadsup._errors import (
+    CallingSelfError,
+    DeliveryError,
+    DuplicateChildError,
+    InternalError,
+    MailboxClosed,
+    MailboxFull,
+    NoReply,
+    NotRunningError,
+    Rejected,
+    ReplyError,
+    ReplyTimeout,
+    SpecError,
+    StartError,
+    ThreadsupError,
+    UnknownChildError,
+    WorkerExited,
+)
+from threadsup._exits import Abandoned, Crashed, Exit, ExitReason, Normal, Shutdown, WorkerExit
+from threadsup._group import Group
+from threadsup._policy.backoff import Backoff
+from threadsup._results import Drop, Reject, Stop
+from threadsup._runtime.context import Context, current, sleep
+from threadsup._runtime.future import Future
+from threadsup._runtime.ref import WorkerRef
+from threadsup._runtime.worker import receive
+from threadsup._snapshot import (
+    Abandonment,
+    ChainStatistics,
+    Items,
+    Node,
+    ScopeStatistics,
+    StopReport,
+    SupervisorStatistics,
+    WorkerStatistics,
+)
+from threadsup._specs import (
+    ChainSpec,
+    Defaults,
+    GroupSpec,
+    StageSpec,
+    SupervisorSpec,
+    Worker,
+    WorkerSpec,
+    handler,
+    stage,
+    worker_spec,
+)
+from threadsup._supervisor import Supervisor, get, running
+
+__all__ = [
+    "Abandoned",
+    "Abandonment",
+    "Backoff",
+    "CallingSelfError",
+    "Chain",
+    "ChainSpec",
+    "ChainStatistics",
+    "Context",
+    "Crashed",
+    "DeadLetter",
+    "Defaults",
+    "DeliveryError",
+    "Drop",
+    "DuplicateChildError",
+    "Exit",
+    "ExitReason",
+    "Future",
+    "Group",
+    "GroupSpec",
+    "InternalError",
+    "Items",
+    "MailboxClosed",
+    "MailboxFull",
+    "NoReply",
+    "Node",
+    "Normal",
+    "NotRunningError",
+    "Reject",
+    "Rejected",
+    "ReplyError",
+    "ReplyTimeout",
+    "ScopeStatistics",
+    "Shutdown",
+    "SpecError",
+    "Stage",
+    "StageSpec",
+    "StartError",
+    "Stop",
+    "StopReport",
+    "Supervisor",
+    "SupervisorSpec",
+    "SupervisorStatistics",
+    "ThreadsupError",
+    "UnknownChildError",
+    "Worker",
+    "WorkerExit",
+    "WorkerExited",
+    "WorkerRef",
+    "WorkerSpec",
+    "WorkerStatistics",
+    "current",
+    "events",
+    "get",
+    "handler",
+    "load",
+    "receive",
+    "running",
+    "sleep",
+    "stage",
+    "worker_spec",
+]

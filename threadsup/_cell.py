@@ -1,0 +1,386 @@
+"""One worker at run time: what outlives its incarnations.
+
+Owns its mailbox, its ref, its counts over all lives, its monitors, and the step
+from one life to the next. It must not know strategies or budgets: it does what
+the scope decides, and reports what happens to it.
+
+Whose thread: `start` to `decided` are the supervisor's, and run no code of users;
+what `Host` names is called by the worker's own thread; the rest by anybody's.
+"""
+
+from __future__ import annotations
+
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Protocol
+
+from threadsup import events
+from threadsup._errors import ReplyTimeout, WorkerExited
+from threadsup._exits import Crashed, Exit, ExitReason, Normal, describe_exception
+from threadsup._policy.protocol import Event, Exited, Started, StartFailed
+from threadsup._runtime import process
+from threadsup._runtime.actor import Life
+from threadsup._runtime.context import Context, Place, StopToken
+from threadsup._runtime.future import Future
+from threadsup._runtime.mailbox import Mailbox, Token
+from threadsup._runtime.pykka_compat import Envelope
+from threadsup._runtime.ref import WorkerRef
+from threadsup._snapshot import Abandonment, WorkerStatistics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from threadsup._dead_letters import DeadLetters
+    from threadsup._exits import ChildId
+    from threadsup._policy.protocol import Fate, Signal
+    from threadsup._policy.restart import NoRestart
+    from threadsup._runtime.actor import Behaviour
+    from threadsup._runtime.side import Side
+    from threadsup._specs import StageSpec, WorkerSpec
+
+__all__ = ["Cell", "Keeping", "Services", "address_of"]
+
+_COUNTERS = ("taken", "handled", "failed", "retried", "abandoned", "completed", "dropped", "lost")
+
+
+def address_of(path: events.Path) -> ChildId:
+    """Return the id of a worker for people: with its group or chain, if it has one."""
+    return path[0] if len(path) == 1 else path  # type: ignore[return-value]
+
+
+class Services(Protocol):
+    """What a tree does for the cells and scopes in it."""
+
+    name: str
+    side: Side
+    dead_letters: DeadLetters
+
+    def post(self, call: Callable[[Any], None], argument: object) -> None:
+        """Have the supervisor's thread call it, before any request. From any thread."""
+
+    def request(self, call: Callable[[Any], None], argument: object) -> None:
+        """Have the supervisor's thread call it. From any thread.
+
+        Raises:
+            NotRunningError: the tree has ended or was never started.
+        """
+
+    def later(self, call: Callable[[Any], None], argument: object) -> None:
+        """Have the supervisor's thread, which this is, call it after what it is doing."""
+
+    def set_timer(self, owner: Any, key: ChildId | None, number: int, at: float | None) -> None:
+        """Set the one timer of `owner` and `key`."""
+
+    def publish(self, event: events.Event) -> None:
+        """Tell subscribers and the log. From any thread."""
+
+    def settle(self, future: Any, value: Any = None, error: BaseException | None = None) -> None:
+        """Settle a future without running code of users in this thread."""
+
+    def zombie_made(self, life: Life, left: Abandonment) -> None:
+        """Count a thread that was abandoned."""
+
+    def zombie_ended(self, life: Life) -> None:
+        """Count one that has ended after all."""
+
+    @property
+    def too_many_zombies(self) -> bool:
+        """Whether more of them run than the tree bears."""
+
+
+class Keeping(Protocol):
+    """The scope a cell belongs to."""
+
+    def take(self, event: Event) -> None:
+        """Step."""
+
+    def request_stop_of(self, cell: Cell, *, drain: bool) -> Future[bool]:
+        """Have the child stopped for good. From any thread."""
+
+
+class Cell:
+    """A worker, whichever of its lives it is in."""
+
+    def __init__(
+        self,
+        spec: WorkerSpec | StageSpec,
+        path: events.Path,
+        mailbox: Mailbox,
+        make: Callable[[Life], Behaviour],
+        place: Place,
+        services: Services,
+    ) -> None:
+        assert spec.id is not None
+        self.id = spec.id
+        self.path = path
+        """Its ids from the supervisor down, as events name it."""
+        self.address = address_of(path)
+        self.spec = spec
+        self.target = spec.target
+        self.drains = spec.kind == "pykka"
+        self.mailbox = mailbox
+        mailbox.on_undelivered = self.lose
+        self.scope: Keeping
+        """Set by the scope that takes it in."""
+        self.ref = WorkerRef(self)
+        self.life: Life | None = None
+        self._number = 0
+        self.cause: BaseException | None = None
+        """What the last start failed with, until it has been reported."""
+        self.left: Abandonment | None = None
+        """What the last life that was given up was doing."""
+        self._make = make
+        self._place = place
+        self._services = services
+        self._lock = threading.Lock()
+        """Guards the counts over past lives, the monitors and the end."""
+        self._past = dict.fromkeys(_COUNTERS, 0)
+        self._zombies: list[Life] = []
+        self._monitors: list[Callable[[Exit], object]] = []
+        self._last: Exit | None = None
+        self._ended: Future[ExitReason] = Future()
+
+    # -- what the scope decides -----------------------------------------------------
+
+    def start(self, number: int) -> None:
+        """Begin the next life. Blocks until Python has the new thread."""
+        self._fold()
+        self._reopen()
+        self._number = number
+        token = StopToken(task=self.spec.kind == "task")
+        context = Context(
+            id=self.id,
+            kind=self.spec.kind,
+            incarnation=number,
+            token=token,
+            place=self._place,
+            home=self.mailbox,
+        )
+        life = Life(context, self.mailbox, self, max_attempts=self.spec.max_attempts)
+        self.life = life
+        try:
+            if process.exiting():
+                raise RuntimeError("the process is ending: nothing is started any more")
+            life.launch(self._make(life))
+        except (RuntimeError, MemoryError) as error:  # "can't start new thread"
+            self.cause = error
+            reason = Crashed(f"{type(error).__name__}: {error}")
+            self._services.later(self.scope.take, StartFailed(self.id, number, reason))
+
+    def why_not_started(self) -> str:
+        """Return in words why the last start failed."""
+        if self.cause is not None:
+            return describe_exception(self.cause)
+        return "it was stopped" if self._last is None else str(self._last.reason)
+
+    def signal(self, signal: Signal) -> None:
+        """Ask the life to stop; refuse messages unless it is to come back."""
+        if signal.fate != "restarts" or signal.drain:
+            self.mailbox.shut("it is stopping")
+        assert self.life is not None
+        self.life.ask_to_stop(signal.reason, signal.by, drain=signal.drain)
+
+    def interrupt(self) -> None:
+        """Throw an asynchronous exception into the life's user code."""
+        if self.life is not None and self.life.guard is not None:
+            self.life.guard.interrupt()
+
+    def fence(self, reason: ExitReason) -> Abandonment:
+        """Give the life up; return what it was doing."""
+        life = self.life
+        assert life is not None
+        self.left = left = Abandonment(self.address, life.doing, monotonic() - life.since)
+        with self._lock:
+            self._zombies.append(life)
+            self.life = None
+        life.fence(reason)
+        self._services.zombie_made(life, left)
+        return left
+
+    def down(
+        self, number: int, reason: ExitReason, fate: Fate, why: NoRestart | None
+    ) -> None:
+        """Note the end of a life and what becomes of the child."""
+        note = Exit(self.id, number, reason, fate != "restarts")
+        with self._lock:
+            self._last = note
+            monitors = tuple(self._monitors)
+        for fn in monitors:
+            self._notify(fn, note)
+        if self.life is not None:
+            self.life.thread = None  # ended Thread objects make later stops dearer
+        if fate == "restarts":
+            if self.spec.mailbox == "drop":
+                self.lose(self.mailbox.drop(), "its worker crashed and drops its mailbox")
+        else:
+            self.decided(fate, why)
+
+    def decided(self, fate: Fate, why: NoRestart | None) -> None:
+        """Close or shut the mailbox of a child that is down."""
+        text = str(why) if why is not None else "it has ended"
+        if fate == "gone":
+            self.lose(self.mailbox.close(text), text)
+        elif fate == "held":
+            self.mailbox.shut(text)
+        with self._lock:
+            reason = self._last.reason if self._last is not None else Normal()
+            if self._last is not None and not self._last.final:
+                self._last = Exit(self.id, self._last.incarnation, reason, final=True)
+        self._services.settle(self._ended, reason)
+
+    def _reopen(self) -> None:
+        with self._lock:
+            if self._ended.done():
+                self._ended = Future()
+        self.mailbox.open()
+
+    # -- messages that go nowhere ---------------------------------------------------
+
+    def lose(self, raws: list[Any], why: str) -> None:
+        """Account for messages that will never be handled, and tell who waits."""
+        for raw in raws:
+            message = raw
+            if type(raw) is Token:
+                if raw.lost is not None:
+                    self._services.side.do(raw.lost)
+                continue
+            if type(raw) is Envelope:
+                message = raw.message
+                reason = self._last.reason if self._last is not None else None
+                text = f"{self.address!r} did not handle the message: {why}"
+                self._services.settle(raw.reply_to, error=WorkerExited(text, reason))
+            self._services.dead_letters.add(message, self.address, why)
+
+    # -- Host: called by the life ---------------------------------------------------
+
+    def started(self, life: Life) -> None:
+        """Report that a life is up."""
+        self._services.post(self.scope.take, Started(self.id, life.number))
+
+    def exited(self, life: Life, reason: ExitReason, cause: BaseException | None) -> None:
+        """Report that a life is over."""
+        if cause is None:
+            event: Event = Exited(self.id, life.number, reason)
+        else:
+            event = StartFailed(self.id, life.number, reason)
+        self._services.post(self._life_over, (life, event, cause))
+
+    def _life_over(self, over: tuple[Life, Event, BaseException | None]) -> None:
+        # In the supervisor's thread, which is the one that fences: whether this is
+        # the end of a life or of a zombie is no race here.
+        life, event, cause = over
+        if life.fenced:
+            with self._lock:
+                self._zombies.remove(life)
+                self._add_up(life)
+            self._services.zombie_ended(life)
+        else:
+            self.cause = cause
+            self.scope.take(event)
+
+    def dead_letter(self, life: Life, message: Any, reason: str, error: str) -> None:  # noqa: ARG002
+        """Record a message that failed."""
+        self._services.dead_letters.add(message, self.address, reason, error)
+
+    def fail_quietly(self, future: Any, error: BaseException) -> None:
+        """Fail a future from the supervisor's thread."""
+        self._services.settle(future, error=error)
+
+    def complain(self, life: Life, what: str) -> None:  # noqa: ARG002
+        """Report a failure that changes nothing."""
+        self._services.publish(
+            events.CallbackFailed(self._services.name, events.now(), self.path, what)
+        )
+
+    # -- Keeper: called through the ref ---------------------------------------------
+
+    @property
+    def alive(self) -> bool:
+        """Whether a life is up."""
+        return self.life is not None and self.life.up
+
+    @property
+    def incarnation(self) -> int:
+        """The number of the present or last life."""
+        return self._number
+
+    def request_stop(self, *, drain: bool) -> Future[bool]:
+        """Have it stopped for good."""
+        return self.scope.request_stop_of(self, drain=drain)
+
+    def wait(self, timeout: float | None) -> ExitReason | None:
+        """Wait for the final end; `None` when the time is up first."""
+        try:
+            return self._ended.result(timeout)
+        except ReplyTimeout:
+            return None
+
+    def monitor(self, fn: Callable[[Exit], object]) -> Callable[[], None]:
+        """Have `fn` called at each exit, or now if it has ended for good."""
+        with self._lock:
+            last = self._last if self._ended.done() else None
+            self._monitors.append(fn)
+        if last is not None:
+            self._notify(fn, last)
+
+        def end() -> None:
+            with self._lock:
+                if fn in self._monitors:
+                    self._monitors.remove(fn)
+
+        return end
+
+    def _notify(self, fn: Callable[[Exit], object], note: Exit) -> None:
+        self._services.side.do(lambda: fn(note))
+
+    # -- counts ---------------------------------------------------------------------
+
+    def _fold(self) -> None:
+        """Add the counts of the last life to those of the lives before it."""
+        with self._lock:
+            if self.life is not None:
+                self._add_up(self.life)
+                self.life = None
+
+    def _add_up(self, life: Life) -> None:
+        for name in _COUNTERS:
+            self._past[name] += getattr(life, name)
+
+    def count_lost(self, results: int) -> None:
+        """Count results that a stage could not hand on, for good."""
+        with self._lock:
+            self._past["lost"] += results
+
+    @property
+    def in_hand(self) -> int:
+        """How many messages are in hand: one or none."""
+        life = self.life
+        return 0 if life is None else len(life.hand)
+
+    def counts(self) -> dict[str, int]:
+        """Return the sums of the counters over all lives."""
+        with self._lock:
+            sums = dict(self._past)
+            lives = [*self._zombies, *([] if self.life is None else [self.life])]
+            for life in lives:
+                for name in _COUNTERS:
+                    sums[name] += getattr(life, name)
+        return sums
+
+    def statistics(self) -> WorkerStatistics:
+        """Return the counts over all lives."""
+        mailbox, life = self.mailbox, self.life
+        pending = mailbox.pending
+        undelivered = mailbox.undelivered
+        sums = self.counts()
+        return WorkerStatistics(
+            accepted=sums["taken"] + undelivered + pending,
+            handled=sums["handled"],
+            failed=sums["failed"] + sums["abandoned"],
+            undelivered=undelivered,
+            pending=pending,
+            restarts=max(0, self.incarnation - 1),
+            retried=sums["retried"],
+            in_hand_since=life.since if life is not None and life.hand else None,
+        )
+

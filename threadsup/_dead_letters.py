@@ -1,0 +1,52 @@
+"""The record of messages that failed or were never delivered.
+
+Owns the bounded list and nothing else. It must not know futures or mailboxes,
+and it never looks into a message: only who reads the record does.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, final
+
+from threadsup._runtime.clock import wall
+
+if TYPE_CHECKING:
+    from threadsup._exits import ChildId
+
+__all__ = ["LIMIT", "DeadLetter", "DeadLetters"]
+
+LIMIT = 1_000
+"""How many are kept: the newest."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One message that was not handled, or not to the end."""
+
+    message: Any = field(repr=False)
+    to: ChildId
+    """The worker it was for; in a group or chain, as `(group, member)`."""
+    reason: str
+    """`"failed"`, or why it was never delivered."""
+    error: str
+    """What the handler failed with, as text; empty if it never ran."""
+    at: float
+    """Seconds since the epoch."""
+
+
+class DeadLetters:
+    """The newest dead letters of a tree, and how many there were."""
+
+    def __init__(self) -> None:
+        self._letters: deque[DeadLetter] = deque(maxlen=LIMIT)
+
+    def add(self, message: Any, to: ChildId, reason: str, error: str = "") -> None:
+        """Record one. Never blocks; from any thread."""
+        self._letters.append(DeadLetter(message, to, reason, error, wall()))
+
+    def list(self) -> tuple[DeadLetter, ...]:
+        """Return those that are kept, newest last."""
+        return tuple(self._letters.copy())

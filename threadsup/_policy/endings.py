@@ -1,0 +1,161 @@
+"""The end of a child and what follows from it: nothing, a restart, or the end.
+
+Owns restart decisions: the restart table, the budget, the pause, the giving up,
+significance. It must not know how a plan is carried out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from threadsup._exits import Abandoned, Crashed
+from threadsup._policy.errands import Errands
+from threadsup._policy.protocol import Draining, Exited, GiveUp, Restarting
+from threadsup._policy.restart import NoRestart, affected, refusal
+
+if TYPE_CHECKING:
+    from threadsup._exits import ChildId, ExitReason
+    from threadsup._policy.book import Child
+    from threadsup._policy.protocol import Fate
+
+__all__ = ["Endings"]
+
+
+class Endings(Errands):
+    """What follows from the end of a child."""
+
+    def refused(self, child: Child, event: Exited) -> NoRestart | None:
+        if child.rules.restart == "escalate":
+            return None if event.gave_up else NoRestart.ENDED
+        return refusal(child.rules.restart, event.reason)
+
+    def not_started(self, key: ChildId, child: Child, reason: ExitReason, *, due: bool) -> None:
+        """Handle a start that failed, of a child that was `due` or started by hand."""
+        if child.errands and not (due and child.errands[0].verb == "restart_child"):
+            self.errand_start_failed(key, child, reason)
+            return
+        if self.came_up:
+            self.restart_from(key, reason)
+        else:
+            self.change(key, condition="failed")
+            self.down(key, reason, self.fate, NoRestart.START_FAILED)
+            self.culprit = key
+            self.go_down(reason, self.fate)
+        self.end_errand(key, "start_failed")  # whoever waited for it knows; the scope goes on
+
+    def restart_from(self, key: ChildId, reason: ExitReason) -> None:
+        """Grant the restart that a crash or a failed start asks for, or give up."""
+        self.intensity, allowed = self.intensity.record(self.now)
+        if not allowed:
+            fate: Fate = "restarts" if self.rules.escalate else "gone"
+            self.change(key, condition="failed")
+            self.down(key, reason, fate, NoRestart.GAVE_UP)
+            limit = f"more than {self.rules.max_restarts} restarts"
+            limit += f" in {self.rules.max_seconds:g} s"
+            self.give_up(key, reason, f"{limit}; last, {key!r} {reason}")
+            return
+        self.change(key, condition="restarting")
+        self.down(key, reason, "restarts")
+        order = [k for k, child in self.children.items() if not child.retired]
+        self.plan(affected(self.rules.strategy, order, key))
+        # A quiet time as long as the window makes the next pause a first one again.
+        if self.now - self.last_restart > self.rules.max_seconds:
+            self.streak = 0
+        delay = self.rules.backoff.delay(self.streak, self.rules.chance)
+        self.streak += 1
+        self.last_restart = self.now + delay
+        self.paused = delay > 0
+        if self.paused:
+            self.set_scope_timer(self.last_restart)
+        self.tell(Restarting(key, reason, delay))
+
+    def give_up(self, key: ChildId, reason: ExitReason, why: str) -> None:
+        self.gave_up = True
+        self.culprit = key
+        if key in self.children:
+            self.actions.append(GiveUp(key, reason))
+        self.go_down(Crashed(f"gave up: {why}"), "restarts" if self.rules.escalate else "gone")
+
+    def went_down(self, key: ChildId, child: Child, reason: ExitReason) -> None:
+        """Handle the end of a child that was to go down: it costs no budget."""
+        self.awaited -= {key}
+        temporary = child.rules.restart == "temporary"
+        if self.stopped:
+            self.down(key, reason, self.outlook(key), NoRestart.SCOPE_STOPPING)
+        elif child.errands and (child.retired or child.errands[0].verb != "add"):
+            self.errand_stopped(key, child, reason)
+        elif child.retired:
+            self.down(key, reason, "gone", NoRestart.CHAIN_ENDED)
+        elif temporary:
+            self.down(key, reason, "gone", NoRestart.TEMPORARY)
+            self.forget(key)
+        else:
+            self.down(key, reason, "restarts")
+
+    def ended_for_good(
+        self, key: ChildId, child: Child, reason: ExitReason, why: NoRestart
+    ) -> None:
+        self.down(key, reason, "gone", why)
+        counts = child.rules.significant and self.rules.ends != "never"
+        if child.rules.restart == "temporary" and not (counts and self.rules.drains):
+            self.forget(key)  # but it marks the place up to which a chain has ended
+        if counts and self.came_up:
+            self.significant_end(key, reason)
+        elif counts:
+            self.early += ((key, reason),)
+
+    def advance(self) -> None:
+        """Take the next step; once up, mind those who ended before that."""
+        super().advance()
+        if self.early and self.came_up:
+            early, self.early = self.early, ()
+            for key, reason in early:
+                child = self.children.get(key)
+                # One that a restart of its siblings brought back has not ended.
+                if not self.stopped and (child is None or not self.comes_back(key, child)):
+                    self.significant_end(key, reason)
+            super().advance()
+
+    def significant_end(self, key: ChildId, reason: ExitReason) -> None:
+        if self.rules.drains:
+            self.retire_up_to(key, reason)
+        elif self.rules.ends == "any" or not any(
+            child.rules.significant and self.comes_back(other, child)
+            for other, child in self.children.items()
+        ):
+            self.go_down(reason, "gone")
+
+    def comes_back(self, key: ChildId, child: Child) -> bool:
+        """Whether a child runs, or is to."""
+        return child.live or key in self.to_start
+
+    def retire_up_to(self, last: ChildId, reason: ExitReason) -> None:
+        """End the children before `last`; let those after it finish what they have."""
+        keys = list(self.children)
+        behind = keys[: keys.index(last) + 1]
+        self.to_start = tuple(key for key in self.to_start if key not in behind)
+        for key in behind:
+            child = self.change(key, retired=True)
+            if child.live:
+                continue
+            if child.errands:
+                self.errand_stopped(key, child, None)
+            else:
+                self.decide(key, "gone", NoRestart.CHAIN_ENDED)
+        going = {*self.to_stop, *behind} - self.awaited
+        self.to_stop = self.live_reversed(key for key in self.children if key in going)
+        if len(behind) == len(keys):
+            self.go_down(reason, "gone")
+        else:
+            self.tell(Draining(last))
+
+    def abandon_all(self) -> None:
+        """Fence whoever is left: the time for stopping is up."""
+        self.to_stop = ()
+        for key, child in list(self.children.items()):
+            if child.live:
+                self.overran = True
+                reason = Abandoned(self.now - child.since if child.condition != "up" else 0.0)
+                self.fence(key, reason)
+                self.lay_down(key, "ended")
+                self.went_down(key, child, reason)

@@ -1,0 +1,166 @@
+"""What goes down and what comes up, in order: the plan of a scope.
+
+Owns the order of stopping (last declared first) and of starting (first declared
+first), and the end of the scope. It must not know why: a first start, a restart
+and a stop are the same plan with different parts empty.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING
+
+from threadsup._exits import Shutdown
+from threadsup._policy.protocol import Over, Signal, Start, Up
+from threadsup._policy.restart import NoRestart
+from threadsup._policy.turn import Turn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from threadsup._exits import ChildId, ExitReason
+    from threadsup._policy.protocol import Fate, Verb
+
+__all__ = ["Plan"]
+
+_FATES: dict[Verb, Fate] = {
+    "stop_child": "held",
+    "restart_child": "restarts",
+    "remove_child": "gone",
+}
+"""What becomes of a child when an errand takes it down."""
+
+
+class Plan(Turn):
+    """The steps of a plan; `advance` takes the next one."""
+
+    def plan(self, keys: Iterable[ChildId]) -> None:
+        """Add these children to what goes down and comes up again."""
+        wanted = set(keys)
+        if len(wanted) > 1:
+            self.overran = self.overran and bool(self.awaited)
+            going = {*self.to_stop, *wanted} - self.awaited
+            self.to_stop = self.live_reversed(key for key in self.children if key in going)
+        back = {key for key in wanted if self.children[key].rules.restart != "temporary"}
+        for key in back:
+            if self.children[key].condition in {"ended", "held"}:  # these come back, too
+                self.change(key, condition="restarting")
+        self.to_start = self.in_order({*self.to_start, *back})
+
+    def go_down(self, verdict: ExitReason, fate: Fate) -> None:
+        """Make the plan one that only stops."""
+        self.set_scope_timer(None)
+        self.phase = "stopping"
+        self.verdict = verdict
+        self.fate = fate
+        self.overran = self.overran and bool(self.awaited)
+        self.paused = False
+        self.to_start = ()
+        asked = {key for key, child in self.children.items() if child.condition == "stopping"}
+        self.awaited = frozenset(asked)
+        self.to_stop = self.live_reversed(key for key in self.children if key not in asked)
+        self.press()
+
+    def advance(self) -> None:
+        """Take the next step of the plan, if one can be taken now."""
+        if self.to_stop and (self.together or not self.awaited):
+            self.ask_to_stop()
+        if self.awaited or self.phase in {"new", "down"}:
+            return
+        if self.phase == "stopping":
+            self.over()
+        elif self.launching is not None or self.paused:
+            return
+        elif self.to_start:
+            key = self.launching = self.to_start[0]
+            self.to_start = self.to_start[1:]
+            errands = self.children[key].errands
+            added = bool(errands) and errands[0].verb == "add"
+            self.launch(key, "gone" if added else "restarts" if self.came_up else self.fate)
+        elif self.phase == "starting":
+            self.phase = "up"
+            self.came_up = True
+            self.tell(Up())
+
+    @property
+    def together(self) -> bool:
+        return self.rules.stop == "together" or self.overran or self.hurried
+
+    @property
+    def ordered(self) -> bool:
+        """Whether a child that is to start now has to wait for its place in the order."""
+        if self.phase == "starting":
+            return True
+        busy = self.to_stop or self.awaited or self.to_start or self.launching is not None
+        return bool(busy) and self.rules.strategy != "one_for_one"
+
+    def ask_to_stop(self) -> None:
+        while self.to_stop:
+            key = self.to_stop[0]
+            self.to_stop = self.to_stop[1:]
+            if not self.children[key].live:
+                continue  # it ended by itself before it was its turn
+            self.awaited |= {key}
+            self.signal(key, drain=self.drain and self.stopped)
+            if not self.together:
+                return
+
+    def outlook(self, key: ChildId) -> Fate:
+        """Return what becomes of a child when it is down, as it stands now."""
+        child = self.children[key]
+        temporary = child.rules.restart == "temporary"
+        if self.stopped:
+            return "gone" if temporary else self.fate
+        verb = child.errands[0].verb if child.errands else "add"
+        fate = _FATES.get(verb, "gone" if temporary else "restarts")
+        return "gone" if child.retired or (temporary and fate == "held") else fate
+
+    def signal(self, key: ChildId, *, drain: bool = False) -> None:
+        """Ask a child to stop, or one that was asked before to be quicker about it."""
+        child = self.children[key]
+        by = inf if drain else min(self.now + child.rules.shutdown, self.by)
+        if child.condition != "stopping":
+            self.change(key, condition="stopping", since=self.now)
+        elif child.interrupted or drain or (by >= child.due and not child.draining):
+            return
+        child = self.change(key, draining=drain)
+        asked = self.verdict if isinstance(self.verdict, Shutdown) else Shutdown()
+        fate = self.outlook(key)
+        self.actions.append(Signal(key, child.incarnation, asked, fate, by, drain))
+        self.set_timer(key, by)
+
+    def press(self) -> None:
+        """Tell those who were asked to stop that there is less time than they think."""
+        for key, child in list(self.children.items()):
+            if child.condition == "stopping":
+                self.signal(key, drain=self.drain)
+
+    def launch(self, key: ChildId, fate: Fate) -> None:
+        """Start an incarnation; `fate` becomes of the child if it does not come up."""
+        number = self.children[key].incarnation + 1
+        child = self.change(
+            key, condition="starting", incarnation=number, fate="restarts", since=self.now
+        )
+        self.actions.append(Start(key, number, fate))
+        if child.rules.start_timeout < inf:
+            self.set_timer(key, self.now + child.rules.start_timeout)
+
+    def over(self) -> None:
+        self.phase = "down"
+        self.set_scope_timer(None)
+        for key, child in list(self.children.items()):
+            for errand in child.errands:
+                done = errand.verb in {"stop_child", "remove_child"}
+                self.answer(errand, "ok" if done else "not_running")
+            asked = {errand.verb for errand in child.errands}
+            leaves = child.rules.restart == "temporary" or asked & {"add", "remove_child"}
+            self.decide(key, "gone" if leaves else self.fate, NoRestart.SCOPE_STOPPING)
+            self.change(key, errands=())
+            if leaves:
+                self.forget(key)
+        self.tell(Over(self.verdict, self.came_up, self.gave_up, self.overran, self.culprit))
+
+    def settle(self, fate: Fate) -> None:
+        """Tell the children of a scope that is down what becomes of them after all."""
+        for key in self.children:
+            self.decide(key, fate, NoRestart.SCOPE_STOPPING)

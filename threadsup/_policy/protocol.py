@@ -1,0 +1,356 @@
+"""The words that a scope and its host exchange: rules, events, actions, notices.
+
+Owns the frozen values that go into `threadsup._policy.scope.step` and come out
+of it. It must not know how either side works: an event says what happened, an
+action what is to be done, a notice what somebody may want to hear. No user
+object is among them but ids and exit reasons.
+
+```
+            Event                     Action
+  host  ------------->  step()  ------------------->  host
+         Started                 Start   Signal
+         StartFailed             Interrupt  Fence
+         Exited                  SetTimer
+         Deadline  Overdue       GiveUp
+         Request                 Tell(Notice)
+```
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from threadsup._exits import ChildId, ExitReason, Shutdown
+from threadsup._policy.backoff import Backoff
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from threadsup._policy.restart import NoRestart, RestartRule, Strategy
+
+__all__ = [
+    "Action",
+    "Answer",
+    "ChildDown",
+    "ChildRules",
+    "ChildUp",
+    "Deadline",
+    "Decided",
+    "Draining",
+    "Event",
+    "Exited",
+    "Fate",
+    "Fence",
+    "Forgotten",
+    "GiveUp",
+    "Interrupt",
+    "Notice",
+    "Outcome",
+    "Over",
+    "Overdue",
+    "Request",
+    "Restarting",
+    "ScopeRules",
+    "SetTimer",
+    "Signal",
+    "Start",
+    "StartFailed",
+    "Started",
+    "Tell",
+    "Up",
+    "Verb",
+]
+
+# -- rules: what was declared -------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildRules:
+    """How one child is kept alive and taken down; seconds are floats."""
+
+    restart: RestartRule
+    significant: bool = False
+    """Whether its end by itself may end the scope, see `ScopeRules.ends`."""
+    shutdown: float = 5.0
+    """How long it may take to stop before it is abandoned."""
+    start_timeout: float = 10.0
+    """How long it may take to start before that start has failed."""
+    interrupt: bool = False
+    """Whether it gets an asynchronous exception before it is abandoned."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScopeRules:
+    """How the children of one scope share a fate."""
+
+    strategy: Strategy
+    max_restarts: int
+    max_seconds: float
+    backoff: Backoff = Backoff()
+    stop: Literal["in_turn", "together"] = "in_turn"
+    """Whether children are asked to stop one after another or all at once."""
+    ends: Literal["never", "any", "all"] = "never"
+    """When the scope ends by itself: any, or the last, significant child has."""
+    drains: bool = False
+    """Whether such an end first lets the children behind the ended one finish."""
+    escalate: bool = False
+    """Whether somebody above starts the scope again after it has given up."""
+    chance: Callable[[], float] = float
+    """A number in [0, 1) for the jitter of pauses; `float()` is always 0."""
+
+
+# -- events: what happened ----------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The incarnation is up: its start code has returned."""
+
+    key: ChildId
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartFailed:
+    """The incarnation ended, or could not be made, before it was up."""
+
+    key: ChildId
+    incarnation: int
+    reason: ExitReason
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """The incarnation, which was up, is over."""
+
+    key: ChildId
+    incarnation: int
+    reason: ExitReason
+    gave_up: bool = False
+    """For a child that is a scope: its own budget was spent."""
+    overran: bool = False
+    """For a child that is a scope: it had to abandon somebody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """The timer of the child, or of the scope itself (`None`), is due."""
+
+    key: ChildId | None
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """The incarnation has had one message in hand for longer than it may."""
+
+    key: ChildId
+    incarnation: int
+    reason: ExitReason
+
+
+Verb: TypeAlias = Literal[
+    "start",
+    "stop",
+    "finish",
+    "give_up",
+    "abandon",
+    "add",
+    "stop_child",
+    "restart_child",
+    "remove_child",
+]
+
+Fate: TypeAlias = Literal["restarts", "held", "gone"]
+"""What becomes of a child that is down: it comes back by itself; it is held,
+with what is queued, until somebody starts it; it will not come back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Somebody wants something of the scope, or of one child of it."""
+
+    verb: Verb
+    key: ChildId | None = None
+    token: object = None
+    """Comes back in the `Answer`; `None` where nobody waits for one. Only what is
+    asked of one child is answered so: of a scope, `Up` and `Over` tell."""
+    reason: ExitReason = Shutdown()
+    fate: Fate = "gone"
+    """For `stop`, and for a `start` that fails: what becomes of the children. Of a
+    scope that is down, a `stop` decides just that."""
+    by: float = inf
+    """For `stop`: the moment at which whoever is left is abandoned. A second `stop`
+    can make it earlier."""
+    rules: ChildRules | None = None
+    """For `add`."""
+    drain: bool = False
+    """For `stop_child`: whether what is queued is handled first."""
+
+
+Event: TypeAlias = Started | StartFailed | Exited | Deadline | Overdue | Request
+
+# -- actions: what is to be done ----------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Make an incarnation; answered by `Started` or `StartFailed`."""
+
+    key: ChildId
+    incarnation: int
+    fate: Fate = "gone"
+    """What becomes of the child if it does not come up; a child that is a scope
+    is started with it (`Request.fate`), so that its own children know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """Ask the incarnation to stop; answered by `Exited` or `StartFailed`.
+
+    May come again, with an earlier `by` or without `drain`: there is less time.
+    """
+
+    key: ChildId
+    incarnation: int
+    reason: ExitReason
+    fate: Fate
+    by: float
+    """The moment at which it is abandoned."""
+    drain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupt:
+    """Throw an asynchronous exception into the incarnation."""
+
+    key: ChildId
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """Cut the incarnation off and wait for it no longer; nothing answers.
+
+    It may never have been asked to stop: being cut off is to end it, if it can.
+    """
+
+    key: ChildId
+    incarnation: int
+    reason: ExitReason
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer:
+    """Set the one timer of this key, replacing the last; `None` takes it away."""
+
+    key: ChildId | None
+    incarnation: int
+    at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The budget is spent: say so, loudly. The taking down follows by itself."""
+
+    key: ChildId
+    reason: ExitReason
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Pass a notice on to whom it may concern."""
+
+    notice: Notice
+
+
+# -- notices: what somebody may want to hear ----------------------------------------
+
+Outcome: TypeAlias = Literal["ok", "duplicate", "unknown", "not_running", "start_failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The outcome of a `Request` that carried a token."""
+
+    token: object
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class ChildUp:
+    """An incarnation is up."""
+
+    key: ChildId
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChildDown:
+    """An incarnation is over, what becomes of the child, and why not more."""
+
+    key: ChildId
+    incarnation: int
+    reason: ExitReason
+    fate: Fate
+    why: NoRestart | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """Less becomes of a child that was down already than was told before."""
+
+    key: ChildId
+    fate: Fate
+    why: NoRestart
+
+
+@dataclass(frozen=True, slots=True)
+class Restarting:
+    """A restart was granted; it begins after `delay` seconds."""
+
+    key: ChildId
+    reason: ExitReason
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """The child is no longer in the book; its id is free."""
+
+    key: ChildId
+
+
+@dataclass(frozen=True, slots=True)
+class Draining:
+    """This child ended for good; those behind it are to finish what they have."""
+
+    after: ChildId
+
+
+@dataclass(frozen=True, slots=True)
+class Up:
+    """All children of the scope have been started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """Nothing of the scope is running any more."""
+
+    reason: ExitReason
+    came_up: bool
+    """Whether `Up` had been told before."""
+    gave_up: bool = False
+    overran: bool = False
+    """Whether somebody had to be abandoned on the way down."""
+    culprit: ChildId | None = None
+    """The child that did not start, or with which the budget was spent."""
+
+
+Notice: TypeAlias = (
+    Answer | ChildUp | ChildDown | Decided | Restarting | Forgotten | Draining | Up | Over
+)
+
+Action: TypeAlias = Start | Signal | Interrupt | Fence | SetTimer | GiveUp | Tell

@@ -1,0 +1,164 @@
+"""One step of a scope: the state, open for change, and the actions so far.
+
+Owns the words that the rules are written in: change a child, tell a notice, set
+a timer. It must not know when any of them is called for; every decision stands
+in `plan`, `errands`, `endings` and `scope`, each built on the one before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from math import inf
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from threadsup._policy.book import Child, Condition, Phase, Scope
+from threadsup._policy.protocol import (
+    Action,
+    Answer,
+    ChildDown,
+    Decided,
+    Fence,
+    Forgotten,
+    ScopeRules,
+    SetTimer,
+    Tell,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from threadsup._exits import ChildId, ExitReason
+    from threadsup._policy.intensity import Intensity
+    from threadsup._policy.protocol import Fate, Notice, Outcome, Request
+    from threadsup._policy.restart import NoRestart
+
+__all__ = ["FATES", "Turn"]
+
+_FIELDS = tuple(field.name for field in fields(Scope))
+
+FATES: tuple[Fate, ...] = ("restarts", "held", "gone")
+"""Each more final than the one before; nobody who is down is promised more later."""
+
+_CONDITIONS: dict[Fate, Condition] = {"restarts": "restarting", "held": "held", "gone": "ended"}
+"""How a child stands that is down, by what becomes of it."""
+
+
+class Turn:
+    """The fields of `Scope`, to be changed in place for the length of one step."""
+
+    rules: ScopeRules
+    phase: Phase
+    to_stop: tuple[ChildId, ...]
+    awaited: frozenset[ChildId]
+    to_start: tuple[ChildId, ...]
+    launching: ChildId | None
+    paused: bool
+    timer: int
+    intensity: Intensity
+    streak: int
+    last_restart: float
+    verdict: ExitReason
+    early: tuple[tuple[ChildId, ExitReason], ...]
+    fate: Fate
+    by: float
+    hurried: bool
+    drain: bool
+    came_up: bool
+    gave_up: bool
+    overran: bool
+    culprit: ChildId | None
+
+    def __init__(self, scope: Scope, now: float) -> None:
+        for name in _FIELDS:
+            setattr(self, name, getattr(scope, name))
+        # The proxy's own copy: `dict(proxy)` takes ten times as long.
+        self.children: dict[ChildId, Child] = scope.children.copy()
+        self.now = now
+        self.actions: list[Action] = []
+
+    def done(self) -> tuple[Scope, list[Action]]:
+        values: dict[str, Any] = {name: getattr(self, name) for name in _FIELDS}
+        values["children"] = MappingProxyType(self.children)
+        return Scope(**values), self.actions
+
+    @property
+    def stopped(self) -> bool:
+        return self.phase in {"stopping", "down"}
+
+    def tell(self, notice: Notice) -> None:
+        self.actions.append(Tell(notice))
+
+    def change(self, key: ChildId, **changes: Any) -> Child:
+        child = self.children[key] = replace(self.children[key], **changes)
+        return child
+
+    def current(self, key: ChildId, incarnation: int) -> Child | None:
+        """Return the child if this is its live incarnation: the fence."""
+        child = self.children.get(key)
+        if child is None or child.incarnation != incarnation or not child.live:
+            return None
+        return child
+
+    def answer(self, request: Request, outcome: Outcome) -> None:
+        if request.token is not None:
+            self.tell(Answer(request.token, outcome))
+
+    def set_timer(self, key: ChildId, at: float) -> None:
+        """Give the child time until `at`; with `inf` it has as long as it takes."""
+        child = self.change(key, due=at)
+        self.actions.append(SetTimer(key, child.incarnation, at if at < inf else None))
+
+    def set_scope_timer(self, at: float | None) -> None:
+        if at is None and not self.timer:
+            return  # it was never set
+        self.timer += 1
+        self.actions.append(SetTimer(None, self.timer, at))
+
+    def live_reversed(self, keys: Iterable[ChildId]) -> tuple[ChildId, ...]:
+        return tuple(reversed([key for key in keys if self.children[key].live]))
+
+    def in_order(self, keys: set[ChildId]) -> tuple[ChildId, ...]:
+        if len(keys) == 1:
+            return tuple(keys)
+        return tuple(key for key in self.children if key in keys)
+
+    def down(
+        self, key: ChildId, reason: ExitReason, fate: Fate, why: NoRestart | None = None
+    ) -> None:
+        """Tell the end of the incarnation, and what becomes of the child."""
+        failed = self.children[key].condition == "failed"
+        self.change(key, condition="failed" if failed else _CONDITIONS[fate], fate=fate)
+        self.tell(ChildDown(key, self.children[key].incarnation, reason, fate, why))
+
+    def decide(self, key: ChildId, fate: Fate, why: NoRestart) -> None:
+        """Tell, of a child that is down already, if less becomes of it than was told."""
+        child = self.children[key]
+        fate = max(fate, child.fate, key=FATES.index)
+        if fate != child.fate:
+            self.tell(Decided(key, fate, why))
+        if child.condition != "failed" and (fate != child.fate or child.condition == "restarting"):
+            self.change(key, condition=_CONDITIONS[fate])
+        self.change(key, fate=fate)
+
+    def fence(self, key: ChildId, reason: ExitReason) -> None:
+        self.actions.append(Fence(key, self.children[key].incarnation, reason))
+
+    def landed(self, key: ChildId) -> None:
+        if self.launching == key:
+            self.launching = None
+
+    def lay_down(self, key: ChildId, condition: Condition) -> None:
+        """Note that the incarnation is over, and forget its timer."""
+        child = self.change(key, condition=condition, due=inf, draining=False, interrupted=False)
+        self.actions.append(SetTimer(key, child.incarnation, None))
+        self.landed(key)
+
+    def forget(self, key: ChildId) -> None:
+        for errand in self.children[key].errands:
+            self.answer(errand, "start_failed" if errand.verb == "add" else "unknown")
+        del self.children[key]
+        self.to_stop = tuple(other for other in self.to_stop if other != key)
+        self.to_start = tuple(other for other in self.to_start if other != key)
+        self.early = tuple(end for end in self.early if end[0] != key)
+        self.tell(Forgotten(key))

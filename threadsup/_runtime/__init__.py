@@ -1,0 +1,1 @@
+"""Machinery: threads, mailboxes, Pykka. Knows no strategy, no group, no chain."""

@@ -1,0 +1,384 @@
+"""The one boundary: every end of user code becomes exactly one exit.
+
+Owns one incarnation (`Life`): its thread, what it has in hand, its counters, and
+the loop that takes messages. It must not know who supervises it (a `Host` is
+told) nor what kind of worker it runs (a `Behaviour` is called).
+
+What is in hand is settled once. The loop puts a message into `hand` before it is
+handled and pops it after; a crash pops it; fencing an abandoned incarnation pops
+it. The pop of a one-slot list is atomic on every build, so whoever gets the
+message decides its outcome, and the others find the slot empty: no lock, and no
+message with two outcomes. Counters have one writer, the thread of the life;
+`abandoned` is the fencer's.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Protocol
+
+from threadsup._errors import WorkerExited
+from threadsup._exits import Crashed, ExitReason, Shutdown, describe_exception, reason_of
+from threadsup._runtime.context import Context, StopToken, enter, leave
+from threadsup._runtime.future import Future
+from threadsup._runtime.mailbox import END, WAKE, Mailbox, Token
+from threadsup._runtime.pykka_compat import Envelope, fail, succeed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from threadsup._exits import ChildId
+
+__all__ = ["Behaviour", "Guard", "Host", "Life", "begin", "serve"]
+
+
+class Host(Protocol):
+    """Who is told what becomes of a life. Called in the life's own thread."""
+
+    def started(self, life: Life) -> None:
+        """The start code has returned."""
+
+    def exited(self, life: Life, reason: ExitReason, cause: BaseException | None) -> None:
+        """The life is over; `cause` is there when it never was up. Called once."""
+
+    def dead_letter(self, life: Life, message: Any, reason: str, error: str) -> None:
+        """A message has failed for good."""
+
+    def fail_quietly(self, future: Any, error: BaseException) -> None:
+        """Fail a future from a thread that runs no user code."""
+
+    def complain(self, life: Life, what: str) -> None:
+        """Something failed that changes nothing but ought to be known."""
+
+
+class Guard(Protocol):
+    """How the user code of a life is interrupted."""
+
+    def interrupt(self) -> None:
+        """Throw an asynchronous exception into it, if it is running. Never blocks for long."""
+
+
+class Behaviour(Protocol):
+    """What kind of worker a life runs. Called in the life's own thread."""
+
+    def start(self) -> None:
+        """Build what is to run and run its start code."""
+
+    def run(self) -> ExitReason:
+        """Do the work until it ends."""
+
+    def stop(self) -> None:
+        """Clean up after a clean end."""
+
+    def fail(self, error: BaseException) -> None:
+        """Clean up after a crash."""
+
+
+class Life:
+    """One incarnation of one child."""
+
+    __slots__ = (
+        "_host",
+        "abandoned",
+        "attempts",
+        "completed",
+        "context",
+        "doing",
+        "dropped",
+        "failed",
+        "fenced",
+        "guard",
+        "hand",
+        "handled",
+        "id",
+        "lost",
+        "mailbox",
+        "max_attempts",
+        "number",
+        "retried",
+        "since",
+        "taken",
+        "thread",
+        "token",
+        "up",
+    )
+
+    def __init__(
+        self,
+        context: Context,
+        mailbox: Mailbox,
+        host: Host,
+        *,
+        max_attempts: int = 1,
+    ) -> None:
+        self.id: ChildId = context.id
+        self.number = context.incarnation
+        self.context = context
+        self.token: StopToken = context.token
+        self.mailbox = mailbox
+        self._host = host
+        self.max_attempts = max_attempts
+        self.thread: threading.Thread | None = None
+        self.up = False
+        """Whether the start code has returned and the end has not been reported."""
+        self.fenced = False
+        self.guard: Guard | None = None
+        """Of a worker that may be interrupted: how."""
+        self.doing = "on_start"
+        """What its thread runs now, for reports."""
+        self.since = monotonic()
+        """Since when: the message in hand, or what `doing` says."""
+        self.hand: list[Any] = []
+        self.attempts = 0
+        """How often the message in hand was tried before."""
+        self.taken = 0
+        self.handled = 0
+        self.failed = 0
+        self.retried = 0
+        self.abandoned = 0
+        self.completed = 0
+        """Of a stage: items that reached the sink."""
+        self.dropped = 0
+        """Of a stage: items that ended at `Drop` or `Stop`."""
+        self.lost = 0
+        """Of a stage: results that could not be handed on for good."""
+
+    # -- for who administers it -----------------------------------------------------
+
+    def launch(self, behaviour: Behaviour) -> None:
+        """Start the thread. Blocks until the new thread has reported to Python.
+
+        Raises:
+            RuntimeError: the thread could not be started.
+        """
+        name = f"threadsup-{self.id}-{self.number}"
+        # An empty context, on every version: a worker lives long and must not pin
+        # the context variables of whoever happened to start it.
+        run = contextvars.Context().run
+        self.thread = threading.Thread(
+            target=run, args=(self._main, behaviour), name=name, daemon=True
+        )
+        self.thread.start()
+
+    def ask_to_stop(self, reason: ExitReason, by: float, *, drain: bool = False) -> None:
+        """Ask it to end after the message in hand, or after all that is queued. Never blocks."""
+        if drain:
+            self.mailbox.put_token(END)
+        else:
+            self.token.ask(reason, by)
+            self.mailbox.signal(None)
+
+    def fence(self, reason: ExitReason) -> None:
+        """Cut the incarnation off: what it still does counts for nothing. Never blocks.
+
+        From here on its thread is a zombie. What it had in hand has failed here,
+        unless the thread was faster.
+        """
+        self.fenced = True
+        self.up = False
+        self.token.fence(reason)
+        self.mailbox.signal(None)
+        try:
+            raw = self.hand.pop()
+        except IndexError:
+            return
+        self.abandoned += 1
+        self.settle_failed(raw, WorkerExited(f"{self.id!r} was {reason}", reason), quiet=True)
+
+    # -- the boundary ---------------------------------------------------------------
+
+    def _main(self, behaviour: Behaviour) -> None:
+        reason: ExitReason = Crashed("InternalError: the boundary of a worker failed")
+        started = False
+        cause: BaseException | None = None
+        enter(self.context)
+        try:
+            try:
+                behaviour.start()
+                started = self.up = True
+                self._host.started(self)
+                self.doing, self.since = "message", monotonic()
+                reason = behaviour.run()
+            except BaseException as error:  # noqa: BLE001 - the one boundary
+                reason = reason_of(error)
+                if not started:
+                    cause = error
+                else:
+                    self.fail_hand(error, reason)
+                    if isinstance(reason, Crashed):
+                        self.doing, self.since = "on_failure", monotonic()
+                        self._clean_up(behaviour.fail, error)
+            if started and not isinstance(reason, Crashed):
+                self.doing, self.since = "on_stop", monotonic()
+                reason = self._clean_up(behaviour.stop) or reason
+        finally:
+            leave()
+            self.up = False
+            self._host.exited(self, reason, cause)
+
+    def _clean_up(self, hook: Callable[..., None], *args: BaseException) -> ExitReason | None:
+        """Run a last hook; return the crash it made of itself, if it did."""
+        try:
+            hook(*args)
+        except BaseException as error:  # noqa: BLE001 - still the boundary
+            reason = reason_of(error)
+            if not isinstance(reason, Crashed):
+                return None
+            self._host.complain(self, f"{self.doing} failed: {reason.error}")
+            return reason
+        return None
+
+    def complain(self, what: str) -> None:
+        """Report something that failed and changes nothing."""
+        self._host.complain(self, what)
+
+    # -- the message in hand --------------------------------------------------------
+
+    def fail_hand(self, error: BaseException, reason: ExitReason) -> None:
+        """Settle what was in hand when the worker's code left with `error`."""
+        try:
+            raw = self.hand.pop()
+        except IndexError:
+            return  # nothing was, or it was fenced and the fence has settled it
+        tried = self.attempts + 1
+        if tried < self.max_attempts and isinstance(reason, Crashed):
+            self.taken -= 1  # it is queued again, and will be taken again
+            self.retried += 1
+            self.mailbox.give_back(raw, tried)
+            return
+        self.failed += 1
+        self.settle_failed(raw, error)
+
+    def settle_failed(self, raw: Any, error: BaseException, *, quiet: bool = False) -> None:
+        """Tell the asker, and leave a dead letter.
+
+        An asker gets an `Exception` as it is, anything else as `WorkerExited`.
+        With `quiet` no callback of a user runs in this thread.
+        """
+        message = raw
+        if type(raw) is Envelope:
+            message = raw.message
+            answer = error
+            if not isinstance(error, Exception):
+                answer = WorkerExited(
+                    f"{self.id!r} ended while it answered: {describe_exception(error)}",
+                    reason_of(error),
+                )
+                answer.__cause__ = error
+            if quiet:
+                self._host.fail_quietly(raw.reply_to, answer)
+            else:
+                fail(raw.reply_to, answer)
+        self._host.dead_letter(self, message, "failed", describe_exception(error))
+
+
+def serve(
+    life: Life,
+    handle: Callable[[Any], Any],
+    deliver: Callable[[Any, Any], None] | None = None,
+    arrived: Callable[[Token], None] | None = None,
+    *,
+    reply_errors: bool = False,
+) -> ExitReason:
+    """Take messages and handle them until told to stop; return the reason.
+
+    Args:
+        life: Whose messages.
+        handle: Called with each message.
+        deliver: Where results go, called `deliver(result, raw)` after the message
+            has left the hand, and who counts it; `None`: they answer asks.
+        arrived: Called with tokens that are neither `WAKE` nor `END`.
+        reply_errors: Whether an `Exception` while answering is only answered.
+    """
+    mailbox, token, hand = life.mailbox, life.token, life.hand
+    get, returned, signals = mailbox.get, mailbox.returned, mailbox.signals
+    senders, qsize, half = mailbox.senders, mailbox.qsize, mailbox.half
+    push, pop = hand.append, hand.pop
+    while True:
+        if returned:
+            life.attempts, raw = returned.popleft()
+        else:
+            raw = get()
+        kind = type(raw)
+        if signals:  # they go first: what was taken waits
+            if raw is WAKE:
+                mailbox.took_token()
+            else:
+                mailbox.give_back(raw, life.attempts)
+                life.attempts = 0
+            signals.clear()
+            if token.asked:
+                return token.reason
+            continue
+        if senders and qsize() <= half:
+            mailbox.wake_senders()
+        if kind is Token:
+            mailbox.took_token()
+            if raw is END:
+                return Shutdown()
+            if arrived is not None and raw is not WAKE:
+                arrived(raw)
+            continue
+        life.taken += 1
+        life.since = monotonic()
+        if kind is Envelope:
+            if not _answer(life, raw, handle, deliver, reply_errors=reply_errors):
+                return Shutdown()
+        else:
+            push(raw)
+            result = handle(raw)
+            try:
+                pop()
+            except IndexError:
+                return Shutdown()  # fenced meanwhile: nothing of this counts
+            if deliver is None:
+                life.handled += 1
+            else:
+                deliver(result, raw)
+        if life.attempts:
+            life.attempts = 0
+
+
+def _answer(
+    life: Life,
+    envelope: Envelope[Any],
+    handle: Callable[[Any], Any],
+    deliver: Callable[[Any, Any], None] | None,
+    *,
+    reply_errors: bool,
+) -> bool:
+    """Handle a message that somebody waits for; return `False` if fenced meanwhile."""
+    future = envelope.reply_to
+    if type(future) is Future and not begin(future):
+        life.taken -= 1
+        life.mailbox.count_cancelled()
+        return True
+    hand = life.hand
+    hand.append(envelope)
+    error: Exception | None = None
+    try:
+        result = handle(envelope.message)
+    except Exception as raised:
+        if not reply_errors:
+            raise
+        error = raised
+    try:
+        hand.pop()
+    except IndexError:
+        return False
+    if error is not None:
+        life.failed += 1
+        life.settle_failed(envelope, error)
+    elif deliver is not None:
+        deliver(result, envelope)
+    else:
+        life.handled += 1
+        succeed(future, result)
+    return True
+
+
+def begin(future: Future[Any]) -> bool:
+    """Mark a future as running; return `False` if it was cancelled while queued."""
+    return future.running() or future.set_running_or_notify_cancel()

@@ -1,0 +1,216 @@
+"""Where the results of a stage go: the next mailbox, or the sink.
+
+Owns the handing on of results and what is left of it when a stage stops in the
+middle. It must not know chains: it is given the next mailbox, or a function.
+
+An outlet outlives the incarnations of its stage. A result that could not be
+handed on, because the next stage is full and this one was asked to stop, stays
+in `outbox`, and the next incarnation hands it on before it takes anything new.
+While a result is on its way it is in no outbox and no hand: taking it out is
+what claims it, so two incarnations never hand on the same one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from threadsup._errors import MailboxClosed, Rejected, WorkerExited
+from threadsup._exits import ExitReason, Normal, WorkerExit, describe_exception
+from threadsup._results import Drop, Reject, Stop
+from threadsup._runtime.actor import Life, serve
+from threadsup._runtime.pykka_compat import Envelope, succeed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from threadsup._runtime.actor import Behaviour
+    from threadsup._runtime.mailbox import Mailbox, Token
+
+__all__ = ["Outlet", "StageBehaviour"]
+
+
+class Outlet:
+    """Where one stage hands on its results."""
+
+    def __init__(
+        self,
+        next_mailbox: Mailbox | None,
+        on_result: Callable[[Any], object] | None = None,
+    ) -> None:
+        self.next = next_mailbox
+        """The next stage's mailbox; `None`: this is the last stage."""
+        self.on_result = on_result
+        """What the last stage calls with each result, in its own thread."""
+        self.outbox: deque[Any] = deque()
+        """Results that wait to be handed on while no incarnation is at it."""
+        self.sink_errors = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many results wait to be handed on."""
+        return len(self.outbox)
+
+    def take_all(self) -> list[Any]:
+        """Take over what could not be handed on: the stage has ended for good."""
+        left = []
+        while self.outbox:
+            left.append(self.outbox.popleft())
+        return left
+
+    def pass_token(self, token: Token) -> None:
+        """Send a token on, or, at the end of its way, tell it so. Never blocks."""
+        if self.next is None:
+            if token.arrived is not None:
+                token.arrived()
+        elif not self.next.put_token(token) and token.lost is not None:
+            token.lost()
+
+
+class StageBehaviour:
+    """A stage: a function, or a `Worker`, whose results are handed on."""
+
+    def __init__(
+        self,
+        life: Life,
+        outlet: Outlet,
+        *,
+        function: Callable[[Any], Any] | None = None,
+        worker: Behaviour | None = None,
+    ) -> None:
+        self._life = life
+        self._outlet = outlet
+        self._function = function
+        self._worker = worker
+
+    def start(self) -> None:
+        """Make the instance and run `on_start`, where the stage is a class."""
+        if self._worker is not None:
+            self._worker.start()
+
+    def stop(self) -> None:
+        """Run `on_stop`, where the stage is a class."""
+        if self._worker is not None:
+            self._worker.stop()
+
+    def fail(self, error: BaseException) -> None:
+        """Run `on_failure`, where the stage is a class."""
+        if self._worker is not None:
+            self._worker.fail(error)
+
+    def run(self) -> ExitReason:
+        """Hand on what the last incarnation could not, then handle items."""
+        function = self._function
+        if function is None:
+            function = self._worker.instance.on_receive  # type: ignore[union-attr]
+        self._flush()
+        if self._outlet.next is None:
+            return serve(self._life, self._to_sink(function), self._finish, self._arrived)
+        return serve(self._life, function, self._hand_on, self._arrived)
+
+    def _arrived(self, token: Token) -> None:
+        self._outlet.pass_token(token)
+
+    # -- results --------------------------------------------------------------------
+
+    def _hand_on(self, result: Any, raw: Any) -> None:
+        """Pass a result to the next stage; the message has left the hand."""
+        kind = type(result)
+        if kind is Drop or kind is Reject or kind is Stop:
+            self._end_item(result, raw)
+            return
+        self._life.handled += 1
+        if type(raw) is Envelope:
+            raw.message = result  # the envelope travels with its item to the sink
+            result = raw
+        try:
+            if self._outlet.next.offer(result):  # type: ignore[union-attr]
+                return
+        except MailboxClosed as error:
+            self._lose(result, error)
+            return
+        self._outlet.outbox.append(result)
+        self._flush()
+
+    def _flush(self) -> None:
+        """Hand on what is in the outbox, waiting for room; leave if asked to stop."""
+        outbox, mailbox = self._outlet.outbox, self._outlet.next
+        while outbox and mailbox is not None:
+            try:
+                result = outbox.popleft()
+            except IndexError:
+                return
+            try:
+                while not mailbox.offer(result):
+                    if not mailbox.wait_for_room(give_way=True):
+                        outbox.appendleft(result)
+                        raise WorkerExit(self._life.token.reason)
+            except MailboxClosed as error:
+                self._lose(result, error)
+
+    def _lose(self, result: Any, error: BaseException) -> None:
+        self._life.lost += 1
+        self._life.settle_failed(result, WorkerExited(str(error)))
+
+    def _end_item(self, result: Drop | Reject | Stop, raw: Any) -> None:
+        """Handle a result that says where the item goes instead of further."""
+        life = self._life
+        if type(result) is Reject:
+            life.failed += 1
+            life.settle_failed(raw, Rejected(result.reason))
+            return
+        life.handled += 1
+        life.dropped += 1
+        if type(raw) is Envelope:
+            succeed(raw.reply_to, result)
+        if type(result) is Stop:
+            raise WorkerExit(Normal())
+
+    # -- the sink -------------------------------------------------------------------
+
+    def _to_sink(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """Have `on_result` called while the item is still in hand."""
+        on_result = self._outlet.on_result
+        if on_result is None:
+            return function
+
+        def call(item: Any) -> Any:
+            result = function(item)
+            kind = type(result)
+            if kind is Drop or kind is Reject or kind is Stop:
+                return result
+            try:
+                on_result(result)
+            except WorkerExit:
+                raise
+            except BaseException as error:  # noqa: BLE001 - a sink never ends a stage
+                return _SinkError(error)
+            return result
+
+        return call
+
+    def _finish(self, result: Any, raw: Any) -> None:
+        """End an item at the last stage."""
+        kind = type(result)
+        if kind is Drop or kind is Reject or kind is Stop:
+            self._end_item(result, raw)
+        elif kind is _SinkError:
+            self._outlet.sink_errors += 1
+            self._life.failed += 1
+            self._life.settle_failed(raw, result.error)
+            self._life.complain(f"on_result failed: {describe_exception(result.error)}")
+        else:
+            self._life.handled += 1
+            self._life.completed += 1
+            if type(raw) is Envelope:
+                succeed(raw.reply_to, result)
+
+
+class _SinkError:
+    """What `on_result` raised, on its way to where the item is counted."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+

@@ -1,0 +1,111 @@
+"""Pykka's private names, all of them, in one file; each is pinned by a test.
+
+Owns how an untouched `pykka.ThreadingActor` subclass is built on our mailbox and
+how it handles a message. It must not know threads, exits or supervision: Pykka's
+own loop, its registry and its stop-all branch are never reached from here.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import InvalidStateError
+from queue import Full
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pykka._envelope import Envelope
+from pykka.messages import _ActorStop as ActorStop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import pykka
+
+__all__ = ["ActorStop", "Envelope", "Inbox", "build", "fail", "handle", "retire", "succeed"]
+
+
+class _Mailbox(Protocol):
+    def put(self, message: Any, timeout: float | None = None) -> None: ...
+
+    @property
+    def pending(self) -> int: ...
+
+
+class Inbox:
+    """Our mailbox with Pykka's three methods: for what an actor sends to itself.
+
+    An actor's own `actor_ref`, and every proxy made from it, puts envelopes here.
+    A tell goes on without its envelope, as a tell of ours has none; a stop goes to
+    `stop(reply_to)`, which has it take effect behind what is queued.
+    """
+
+    def __init__(self, mailbox: _Mailbox, stop: Callable[[Any], None]) -> None:
+        self._mailbox = mailbox
+        self._stop = stop
+
+    def put(self, envelope: Envelope[Any], /) -> None:
+        """Put a message; may block at the bound of the mailbox."""
+        if type(envelope.message) is ActorStop:
+            self._stop(envelope.reply_to)
+        elif envelope.reply_to is None:
+            self._mailbox.put(envelope.message)
+        else:
+            self._mailbox.put(envelope)
+
+    def get(self) -> Envelope[Any]:
+        """Refuse: only the actor's own loop, which never runs here, would call it."""
+        msg = "the mailbox of a supervised actor is read by its supervisor's loop"
+        raise RuntimeError(msg)
+
+    def empty(self) -> bool:
+        """Return whether nothing is queued."""
+        return self._mailbox.pending == 0
+
+
+def build(
+    cls: type[pykka.ThreadingActor],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    inbox: Inbox,
+) -> pykka.ThreadingActor:
+    """Make an actor on `inbox`, not started and not in the registry.
+
+    The instance attribute shadows the static method, so that `Actor.__init__`
+    finds our inbox and the class stays as it is.
+
+    Raises:
+        TypeError: its `__init__` did not call `super().__init__()`.
+    """
+    actor = cls.__new__(cls, *args, **kwargs)
+    actor._create_actor_inbox = lambda: inbox  # type: ignore[method-assign]  # noqa: SLF001
+    actor.__init__(*args, **kwargs)  # type: ignore[misc]
+    if getattr(actor, "_actor_ref", None) is None:
+        msg = f"{cls.__qualname__}.__init__() must call super().__init__()"
+        raise TypeError(msg)
+    return actor
+
+
+def handle(actor: pykka.ThreadingActor, message: Any) -> Any:
+    """Let the actor handle a message, a proxy's calls and reads included."""
+    return actor._handle_receive(message)  # noqa: SLF001
+
+
+def retire(actor: pykka.ThreadingActor) -> None:
+    """Let refs taken inside the actor see that it is dead."""
+    actor.actor_stopped.set()
+
+
+def succeed(future: pykka.Future[Any] | None, value: Any) -> None:
+    """Settle a future of ours or of Pykka's; one settled or cancelled stays as it is."""
+    if future is not None:
+        try:
+            future.set(value)
+        except (InvalidStateError, Full):
+            pass
+
+
+def fail(future: pykka.Future[Any] | None, error: BaseException) -> None:
+    """Settle a future with an error; one settled or cancelled stays as it is."""
+    if future is not None:
+        try:
+            future.set_exception((type(error), error, error.__traceback__))
+        except (InvalidStateError, Full):
+            pass

@@ -1,0 +1,102 @@
+"""The side thread of a tree: callbacks of users, away from every worker.
+
+Owns the one thread on which subscribers, monitors, log lines and the settling of
+heard futures run. It must not know what it runs. Jobs (`do`) are never dropped,
+events (`post`) are when the queue is past its bound, and then counted.
+
+A user's callback that blocks holds up the callbacks behind it and nothing else:
+no worker and no supervisor ever waits for this thread while the tree runs.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+from threadsup._errors import MailboxClosed
+from threadsup._runtime.mailbox import END, Mailbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Side"]
+
+_logger = logging.getLogger("threadsup")
+
+_BOUND = 10_000
+"""Events beyond this many queued jobs are dropped: a subscriber is too slow."""
+
+
+class Side:
+    """A thread that runs what it is given, in order, whatever it raises."""
+
+    def __init__(self, name: str) -> None:
+        self._inbox = Mailbox(f"{name}-side", on_undelivered=self._run_late)
+        self._thread = threading.Thread(target=self._main, name=f"{name}-side", daemon=True)
+        self.dropped = 0
+        """Events that were dropped; may miss some that were dropped at once."""
+        self.failed = 0
+        """Callbacks that raised."""
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def do(self, job: Callable[[], object]) -> None:
+        """Have `job()` run. Never blocks, never drops; after the end runs it here."""
+        try:
+            self._inbox.put(job)
+        except MailboxClosed:
+            self.run(job)
+
+    def post(self, job: Callable[[], object]) -> None:
+        """Have `job()` run unless too many are waiting or the end has come. Never blocks."""
+        if self._inbox.qsize() > _BOUND:
+            self.dropped += 1
+            return
+        try:
+            self._inbox.put(job)
+        except MailboxClosed:
+            self.dropped += 1
+
+    def end(self) -> None:
+        """Let the thread end when it has run what it was given until now. Never blocks."""
+        self._inbox.put_token(END)
+
+    def join(self, timeout: float | None) -> bool:
+        """Wait for its end; return whether it has ended."""
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the calling thread is this one."""
+        return threading.get_ident() == self._thread.ident
+
+    def _main(self) -> None:
+        while (job := self._inbox.get()) is not END:
+            self.run(job)
+        self._run_late(self._inbox.close("its tree has ended"), "")
+
+    def _run_late(self, jobs: list[Any], why: str) -> None:  # noqa: ARG002
+        for job in jobs:
+            self.run(job)
+
+    def run(self, job: Callable[[], object]) -> None:
+        """Run a job here and now; whatever it raises is contained and counted."""
+        try:
+            job()
+        except BaseException:  # noqa: BLE001 - a user's callback: nobody is to hear of it but the log
+            self.failed += 1
+            self._complain()
+
+    def _complain(self) -> None:
+        # The first, the tenth, the hundredth: a callback that always fails must
+        # not drown the log.
+        if str(self.failed).strip("0") == "1":
+            try:
+                _logger.exception("a callback failed (%d so far)", self.failed)
+            except BaseException:  # noqa: BLE001, S110 - the log itself may be what fails
+                pass

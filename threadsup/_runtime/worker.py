@@ -1,0 +1,284 @@
+"""The kinds of worker: what it means to start, run, stop and fail each of them.
+
+Owns the behaviours of tasks, handlers, `Worker` classes and Pykka classes, and
+`receive()`. It must not know restarts, groups or chains: a behaviour runs one
+incarnation, in the incarnation's own thread, and its exceptions are the
+boundary's to judge.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from queue import Empty
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from threadsup._errors import NoReply
+from threadsup._exits import ExitReason, Normal, Shutdown, WorkerExit
+from threadsup._runtime.actor import Life, begin, serve
+from threadsup._runtime.context import current
+from threadsup._runtime.future import Future
+from threadsup._runtime.mailbox import END, WAKE, Token
+from threadsup._runtime.pykka_compat import Envelope, Inbox, build, fail, handle, retire, succeed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import pykka
+
+__all__ = ["HandlerBehaviour", "PykkaBehaviour", "TaskBehaviour", "WorkerBehaviour", "receive"]
+
+_NOTHING: Any = object()
+
+
+def receive(timeout: float | None = None, *, default: Any = _NOTHING) -> Any:
+    """Take the next message of the task whose thread this is.
+
+    The message counts as handled at the next `receive()`, or when the task returns.
+
+    Blocks: until there is a message, for up to `timeout` seconds, `None` without
+    limit. A task that is asked to stop leaves it by `WorkerExit`, once.
+
+    Args:
+        timeout: Seconds.
+        default: What to return when nothing came in time, instead of raising.
+
+    Raises:
+        TimeoutError: nothing came in time and there is no default.
+        RuntimeError: this is not the thread of a task.
+    """
+    context = current()
+    if context is None or context.tasks is None:
+        raise RuntimeError("receive() is for tasks; a handler is given its messages")
+    try:
+        return context.tasks.receive(timeout)
+    except Empty:
+        if default is not _NOTHING:
+            return default
+        raise TimeoutError(f"no message within {timeout:g} s") from None
+
+
+class TaskBehaviour:
+    """A function that runs once and may read its mailbox."""
+
+    def __init__(
+        self,
+        life: Life,
+        target: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+    ) -> None:
+        self._life = life
+        self._call = target, args, kwargs
+        life.context.tasks = self
+
+    def start(self) -> None:
+        """Do nothing: a task is up when its thread is."""
+
+    def run(self) -> ExitReason:
+        """Call the function; its return is a normal end, whatever it returns."""
+        target, args, kwargs = self._call
+        self._life.doing = "task"
+        target(*args, **kwargs)
+        self._settle()
+        return Normal()
+
+    def stop(self) -> None:
+        """Do nothing: a task cleans up in its own `finally`."""
+
+    def fail(self, error: BaseException) -> None:
+        """Do nothing, as above."""
+
+    # -- what `receive` and `current().reply` do ------------------------------------
+
+    def receive(self, timeout: float | None) -> Any:
+        """Return the next message; `queue.Empty` when the time is up."""
+        self._settle()
+        life, mailbox = self._life, self._life.mailbox
+        end = inf if timeout is None else monotonic() + timeout
+        while True:
+            raw = self._take(end)
+            if mailbox.senders and mailbox.qsize() <= mailbox.half:
+                mailbox.wake_senders()
+            if type(raw) is Token:
+                mailbox.took_token()
+                if raw is END:
+                    raise WorkerExit(Shutdown())
+                continue
+            if type(raw) is Envelope:
+                if type(raw.reply_to) is Future and not begin(raw.reply_to):
+                    mailbox.count_cancelled()
+                    continue
+                message = raw.message
+            else:
+                message = raw
+            life.taken += 1
+            life.since = monotonic()
+            life.hand.append(raw)
+            return message
+
+    def _take(self, end: float) -> Any:
+        """Take something of the mailbox, signals first; leave when asked to stop.
+
+        The flag is read before each wait, and asking puts a token behind setting
+        it, so a stop either is seen here or ends the wait.
+        """
+        life, mailbox, token = self._life, self._life.mailbox, self._life.token
+        while True:
+            if token.asked:
+                token.check()
+                if monotonic() >= token.by:
+                    raise WorkerExit(token.reason)
+            mailbox.signals.clear()
+            if mailbox.returned:
+                life.attempts, raw = mailbox.returned.popleft()
+                return raw
+            life.attempts = 0
+            limit = min(end, token.by)
+            try:
+                if limit == inf:
+                    raw = mailbox.get()
+                else:
+                    raw = mailbox.get(timeout=max(0.0, limit - monotonic()))
+            except Empty:
+                if token.asked and monotonic() >= token.by:
+                    raise WorkerExit(token.reason) from None
+                raise
+            if not mailbox.signals:
+                return raw
+            if raw is WAKE:
+                mailbox.took_token()
+            else:
+                mailbox.give_back(raw)
+
+    def reply(self, value: object) -> None:
+        """Answer the ask in hand."""
+        raw = self._life.hand[-1] if self._life.hand else None
+        if type(raw) is not Envelope or raw.reply_to is None:
+            raise RuntimeError("there is nothing to reply to: what was received last was told")
+        if type(raw.reply_to) is Future and raw.reply_to.done():
+            raise RuntimeError("the message has been replied to already")
+        succeed(raw.reply_to, value)
+
+    def _settle(self) -> None:
+        """Count the message in hand as handled; an ask left open gets `NoReply`."""
+        try:
+            raw = self._life.hand.pop()
+        except IndexError:
+            return
+        self._life.handled += 1
+        if type(raw) is Envelope:
+            fail(raw.reply_to, NoReply(f"{self._life.id!r} went on without a reply"))
+
+
+class HandlerBehaviour:
+    """A function that is called once per message."""
+
+    def __init__(
+        self,
+        life: Life,
+        target: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        *,
+        reply_errors: bool,
+    ) -> None:
+        self._life = life
+        self._handle = with_arguments(target, args, kwargs)
+        self._reply_errors = reply_errors
+
+    def start(self) -> None:
+        """Do nothing: a function is always ready."""
+
+    def run(self) -> ExitReason:
+        """Handle messages until told to stop."""
+        return serve(self._life, self._handle, reply_errors=self._reply_errors)
+
+    def stop(self) -> None:
+        """Do nothing: there is nothing to clean up."""
+
+    def fail(self, error: BaseException) -> None:
+        """Do nothing, as above."""
+
+
+def with_arguments(
+    target: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Callable[[Any], Any]:
+    """Return a function of one message; the target itself where nothing is to be added."""
+    if not args and not kwargs:
+        return target
+    return lambda message: target(message, *args, **kwargs)
+
+
+class WorkerBehaviour:
+    """An instance of a `Worker` class: made, called and ended in its own thread."""
+
+    def __init__(
+        self,
+        life: Life,
+        target: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        *,
+        reply_errors: bool,
+    ) -> None:
+        self._life = life
+        self._call = target, args, kwargs
+        self._reply_errors = reply_errors
+        self.instance: Any = None
+
+    def start(self) -> None:
+        """Make the instance and run `on_start`."""
+        target, args, kwargs = self._call
+        self.instance = target(*args, **kwargs)
+        self.instance.on_start()
+
+    def run(self) -> ExitReason:
+        """Handle messages until told to stop."""
+        return serve(self._life, self.instance.on_receive, reply_errors=self._reply_errors)
+
+    def stop(self) -> None:
+        """Run `on_stop`."""
+        self.instance.on_stop()
+
+    def fail(self, error: BaseException) -> None:
+        """Run `on_failure`."""
+        self.instance.on_failure(type(error), error, error.__traceback__)
+
+
+class PykkaBehaviour(WorkerBehaviour):
+    """An instance of an untouched Pykka class, on our mailbox and in our loop."""
+
+    instance: pykka.ThreadingActor
+
+    def start(self) -> None:
+        """Make the actor, its inbox in place before `__init__` runs; then `on_start`."""
+        target, args, kwargs = self._call
+        inbox = Inbox(self._life.mailbox, self._stop_behind_what_is_queued)
+        self.instance = build(target, args, kwargs, inbox)  # type: ignore[arg-type]
+        self.instance.on_start()
+
+    def run(self) -> ExitReason:
+        """Handle messages, a proxy's calls among them, until told to stop."""
+        actor = self.instance
+        try:
+            return serve(
+                self._life,
+                lambda message: handle(actor, message),
+                arrived=self._stop_now,
+                reply_errors=self._reply_errors,
+            )
+        finally:
+            retire(actor)
+
+    def _stop_behind_what_is_queued(self, reply_to: Any) -> None:
+        def answer() -> None:
+            succeed(reply_to, None)
+
+        if not self._life.mailbox.put_token(Token(arrived=answer, lost=answer)):
+            answer()
+
+    def _stop_now(self, token: Token) -> None:
+        if token.arrived is not None:
+            token.arrived()
+        raise WorkerExit(Shutdown())

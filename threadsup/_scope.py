@@ -1,0 +1,342 @@
+"""One scope at run time: its machine, its children, its timers.
+
+Owns `Driver`, which feeds events to the machine of `_policy` and carries out what
+comes back, and `WorkerScope`, the driver whose children are workers. It must not
+decide anything: every "whether" and "in which order" is the machine's.
+
+All of it runs in the supervisor's thread, but `request` and what is read of
+`cells`, a table that is replaced and never changed.
+"""
+
+from __future__ import annotations
+
+import random
+from abc import ABC, abstractmethod
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from threadsup import events
+from threadsup._errors import (
+    DuplicateChildError,
+    NotRunningError,
+    StartError,
+    ThreadsupError,
+    UnknownChildError,
+)
+from threadsup._exits import Abandoned
+from threadsup._policy.protocol import (
+    Answer,
+    ChildDown,
+    ChildRules,
+    ChildUp,
+    Decided,
+    Draining,
+    Fence,
+    Forgotten,
+    GiveUp,
+    Interrupt,
+    Over,
+    Request,
+    Restarting,
+    ScopeRules,
+    SetTimer,
+    Signal,
+    Start,
+    Tell,
+    Up,
+)
+from threadsup._policy.scope import new_scope, step
+from threadsup._runtime.clock import monotonic
+from threadsup._runtime.future import Future
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from threadsup._cell import Cell, Services
+    from threadsup._exits import ChildId
+    from threadsup._policy.protocol import Action, Event, Notice, Outcome, Verb
+    from threadsup._snapshot import Abandonment
+    from threadsup._specs import Budget, StageSpec, WorkerSpec
+
+__all__ = ["Driver", "Parent", "WorkerScope", "rules_of_scope", "rules_of_worker"]
+
+chance = random.Random().random
+"""The dice of the pauses; nobody's but this library's."""
+
+
+class Driver(ABC):
+    """Feeds a machine and does what it says; waits for none of it."""
+
+    def __init__(self, id: ChildId, rules: ScopeRules, services: Services) -> None:
+        self.id = id
+        self.services = services
+        self.state = new_scope(rules, {})
+
+    def take(self, event: Event) -> None:
+        """Step, and carry out the actions in order."""
+        self.state, actions = step(self.state, event, monotonic())
+        for action in actions:
+            self._do(action)
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case Start(key, number):
+                self.start(key, number)
+            case Signal():
+                self.signal(action)
+            case Interrupt(key, _):
+                self.interrupt(key)
+            case Fence(key, number, reason):
+                self.fence(action)
+            case SetTimer(key, number, at):
+                self.services.set_timer(self, key, number, at)
+            case GiveUp():
+                self.gave_up(action)
+            case Tell(Answer(token, outcome)):
+                self.answer(token, outcome)
+            case Tell(notice):
+                self.told(notice)
+
+    @abstractmethod
+    def start(self, key: ChildId, number: int) -> None:
+        """Begin an incarnation of a child."""
+
+    @abstractmethod
+    def signal(self, signal: Signal) -> None:
+        """Ask a child to stop."""
+
+    @abstractmethod
+    def interrupt(self, key: ChildId) -> None:
+        """Interrupt a child."""
+
+    @abstractmethod
+    def fence(self, fence: Fence) -> None:
+        """Give a child up."""
+
+    @abstractmethod
+    def gave_up(self, what: GiveUp) -> None:
+        """Say that the budget is spent."""
+
+    @abstractmethod
+    def told(self, notice: Notice) -> None:
+        """Pass a notice on."""
+
+    @abstractmethod
+    def start_error(self, key: ChildId) -> StartError:
+        """Return why a child did not start."""
+
+    def answer(self, token: Any, outcome: Outcome) -> None:
+        """Settle the future of whoever asked for something by hand."""
+        key, future, value = token
+        if outcome == "ok":
+            self.services.settle(future, value=value)
+        else:
+            self.services.settle(future, error=self._error(key, outcome))
+
+    def _error(self, key: ChildId, outcome: Outcome) -> ThreadsupError:
+        match outcome:
+            case "duplicate":
+                return DuplicateChildError(f"{self.id!r} has a child {key!r} already")
+            case "unknown":
+                return UnknownChildError(f"{self.id!r} has no child {key!r}")
+            case "start_failed":
+                return self.start_error(key)
+            case _:
+                return NotRunningError(f"{self.id!r} is not running", self.state.verdict)
+
+
+class Parent(ABC):
+    """Who a scope reports to."""
+
+    @abstractmethod
+    def scope_up(self, scope: WorkerScope) -> None:
+        """All its children are up."""
+
+    @abstractmethod
+    def scope_over(self, scope: WorkerScope, over: Over) -> None:
+        """Nothing of it runs any more."""
+
+    @abstractmethod
+    def abandoned(self, left: Abandonment) -> None:
+        """Somebody had to be given up."""
+
+    @abstractmethod
+    def stop_child(self, id: ChildId, *, value: bool, drain: bool) -> Future[bool]:
+        """Have one of its scopes stopped by hand; the future gets `value`."""
+
+
+class WorkerScope(Driver):
+    """A scope whose children are workers: a standalone one, a group, a chain."""
+
+    def __init__(
+        self,
+        id: ChildId,
+        kind: str,
+        rules: ScopeRules,
+        cells: Iterable[tuple[Cell, ChildRules]],
+        services: Services,
+    ) -> None:
+        super().__init__(id, rules, services)
+        self.kind = kind
+        self.parent: Parent
+        """Set by the supervisor that takes it in."""
+        self.facade: Any = None
+        """What users hold of it: the ref, the group or the chain."""
+        given = dict(cells)
+        self.cells: Mapping[ChildId, Cell] = MappingProxyType({c.id: c for c in given})
+        for cell in given:
+            cell.scope = self
+        self.state = new_scope(rules, {cell.id: rule for cell, rule in given.items()})
+
+    def _take_in(self, cell: Cell) -> None:
+        cell.scope = self
+        self.cells = MappingProxyType({**self.cells, cell.id: cell})
+
+    # -- requests, from any thread --------------------------------------------------
+
+    def add(self, cell: Cell, rules: ChildRules) -> Future[bool]:
+        """Have a child added and started."""
+        future: Future[bool] = Future()
+        self.services.request(self._add, (cell, rules, future))
+        return future
+
+    def _add(self, what: tuple[Cell, ChildRules, Future[bool]]) -> None:
+        cell, rules, future = what
+        if cell.id not in self.cells and not self.state.stopped:
+            self._take_in(cell)
+        self.take(Request("add", cell.id, token=(cell.id, future, True), rules=rules))
+
+    def request(self, request: Request) -> None:
+        """Have a request taken. Never blocks."""
+        self.services.request(self.take, request)
+
+    def errand(
+        self, verb: Verb, key: ChildId, *, value: bool = True, drain: bool = False
+    ) -> Future[bool]:
+        """Have something done with one child by hand; the future gets `value`."""
+        future: Future[bool] = Future()
+        self.request(Request(verb, key, token=(key, future, value), drain=drain))
+        return future
+
+    def request_stop_of(self, cell: Cell, *, drain: bool) -> Future[bool]:
+        """Have a child stopped for good; the future tells whether it was running."""
+        if self.kind == "worker":  # a standalone worker is a scope of its own
+            return self.parent.stop_child(self.id, value=cell.alive, drain=drain)
+        return self.errand("stop_child", cell.id, value=cell.alive, drain=drain)
+
+    # -- actions --------------------------------------------------------------------
+
+    def start(self, key: ChildId, number: int) -> None:
+        """Begin an incarnation of a worker."""
+        self.cells[key].start(number)
+
+    def signal(self, signal: Signal) -> None:
+        """Ask a worker to stop."""
+        self.cells[signal.key].signal(signal)
+
+    def interrupt(self, key: ChildId) -> None:
+        """Interrupt a worker."""
+        self.cells[key].interrupt()
+
+    def fence(self, fence: Fence) -> None:
+        """Give a worker up."""
+        cell = self.cells[fence.key]
+        reason = fence.reason
+        left = cell.fence(reason)
+        self.parent.abandoned(left)
+        services = self.services
+        services.publish(
+            events.WorkerAbandoned(
+                services.name, events.now(), cell.path, fence.incarnation, left.doing, left.since
+            )
+        )
+        if services.too_many_zombies:
+            services.later(self.take, Request("give_up", fence.key, reason=reason))
+
+    def gave_up(self, what: GiveUp) -> None:
+        """Say that the budget is spent."""
+        services, path = self.services, self.cells[what.key].path
+        escalates = self.state.rules.escalate
+        services.publish(
+            events.GaveUp(services.name, events.now(), path, what.reason, escalates)
+        )
+
+    def told(self, notice: Notice) -> None:
+        """Do what a notice means for the cell, and pass it on."""
+        services = self.services
+        match notice:
+            case ChildUp(key, number):
+                path = self.cells[key].path
+                services.publish(events.WorkerStarted(services.name, events.now(), path, number))
+            case ChildDown(key, number, reason, fate, why):
+                cell = self.cells[key]
+                if isinstance(reason, Abandoned) and cell.left is not None:
+                    reason = Abandoned(reason.after, cell.left.doing)
+                cell.down(number, reason, fate, why)
+                services.publish(
+                    events.WorkerEnded(
+                        services.name,
+                        events.now(),
+                        cell.path,
+                        number,
+                        reason,
+                        fate != "restarts",
+                        str(why or ""),
+                    )
+                )
+            case Decided(key, fate, why):
+                self.cells[key].decided(fate, why)
+            case Restarting(key, reason, delay):
+                path = self.cells[key].path
+                services.publish(
+                    events.Restarting(services.name, events.now(), path, reason, delay)
+                )
+            case Forgotten(key):
+                left = {k: cell for k, cell in self.cells.items() if k != key}
+                self.cells = MappingProxyType(left)
+            case Draining(key):
+                self.draining(key)
+            case Up():
+                self.parent.scope_up(self)
+            case Over():
+                self.parent.scope_over(self, notice)
+
+    def draining(self, after: ChildId) -> None:
+        """Let the children behind `after` finish; only a chain has any."""
+
+    def start_error(self, key: ChildId) -> StartError:
+        """Return why a worker did not start, with its own error as the cause."""
+        cell = self.cells[key]
+        error = StartError(f"{cell.address!r} did not start: {cell.why_not_started()}")
+        error.__cause__, cell.cause = cell.cause, None
+        return error
+
+    def close(self, fate: Any, why: Any) -> None:
+        """Decide for good what becomes of the children: the scope is down."""
+        for cell in self.cells.values():
+            cell.decided(fate, why)
+
+
+def rules_of_worker(
+    spec: WorkerSpec | StageSpec, *, significant: bool = True
+) -> ChildRules:
+    """Return the rules of a worker in its own scope."""
+    return ChildRules(
+        restart=spec.restart,
+        significant=significant,
+        shutdown=spec.shutdown,
+        start_timeout=spec.start_timeout,
+        interrupt=spec.interrupt,
+    )
+
+
+def rules_of_scope(budget: Budget, *, escalate: bool, **shape: Any) -> ScopeRules:
+    """Return the rules of a scope with this budget."""
+    return ScopeRules(
+        max_restarts=budget.max_restarts,
+        max_seconds=budget.max_seconds,
+        backoff=budget.backoff,
+        escalate=escalate,
+        chance=chance,
+        **shape,
+    )

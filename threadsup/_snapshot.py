@@ -1,0 +1,179 @@
+"""Counts, trees and reports as values: what somebody saw at one moment.
+
+Owns the frozen results of `statistics()`, `tree()` and `stop()`, and how a tree
+is drawn. It must not know where the numbers come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, final
+
+if TYPE_CHECKING:
+    from threadsup._exits import ChildId
+
+__all__ = [
+    "Abandonment",
+    "ChainStatistics",
+    "Counts",
+    "Items",
+    "Node",
+    "ScopeStatistics",
+    "StopReport",
+    "SupervisorStatistics",
+    "WorkerStatistics",
+    "total",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Where messages are: `accepted = handled + failed + undelivered + pending`.
+
+    Exact whenever it is quiet: no sender inside a call, nothing in hand.
+    """
+
+    accepted: int = 0
+    """Counted where messages leave the queue, plus what is queued."""
+    handled: int = 0
+    failed: int = 0
+    """The handler ran and failed: crashed, rejected, abandoned in hand."""
+    undelivered: int = 0
+    """Dropped at a bound, closed, removed, cancelled."""
+    pending: int = 0
+    """Queued."""
+    restarts: int = 0
+    """Incarnations after the first."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class WorkerStatistics(Counts):
+    """The counts of one worker, over all its incarnations."""
+
+    retried: int = 0
+    """Attempts that crashed and were given another one."""
+    in_hand_since: float | None = None
+    """Since when the message in hand is; monotonic seconds, `None` without one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeStatistics(Counts):
+    """The sums over a group's members, and the members themselves."""
+
+    members: Mapping[ChildId, WorkerStatistics] = field(default_factory=dict)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Items:
+    """Where items are: `offered = completed + dropped + failed + in_flight`."""
+
+    offered: int = 0
+    completed: int = 0
+    """Reached the sink."""
+    dropped: int = 0
+    """Ended at `Drop` or `Stop`."""
+    failed: int = 0
+    """Crashed a stage, were rejected, or were never delivered."""
+    in_flight: int = 0
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ChainStatistics(Counts):
+    """The sums over a chain's stages, the items, and the stages themselves."""
+
+    items: Items = Items()
+    stages: Mapping[ChildId, WorkerStatistics] = field(default_factory=dict)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class SupervisorStatistics(Counts):
+    """The sums over a tree."""
+
+    zombies: int = 0
+    """Abandoned threads that still run."""
+    events_dropped: int = 0
+    """Events that subscribers were too slow for."""
+
+
+def total(parts: Iterable[Counts]) -> dict[str, int]:
+    """Return the sums of the fields of `Counts`, by name."""
+    names = [each.name for each in fields(Counts)]
+    sums = dict.fromkeys(names, 0)
+    for part in parts:
+        for name in names:
+            sums[name] += getattr(part, name)
+    return sums
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One line of a tree; `str()` draws it and what is below."""
+
+    kind: str
+    """`"supervisor"`, `"group"`, `"chain"`, `"stage"`, or a worker's kind."""
+    id: ChildId
+    state: str
+    """`"new"`, `"starting"`, `"up"`, `"restarting"`, `"stopping"`, `"ended"`,
+    `"held"` (stopped by hand) or `"failed"` (gave up)."""
+    detail: str = ""
+    """Strategy, restart type, incarnation and the like."""
+    children: tuple[Node, ...] = ()
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        detail = f"  ({self.detail})" if self.detail else ""
+        yield f"{self.kind} {self.id}  {self.state}{detail}"
+        for child in self.children:
+            last = child is self.children[-1]
+            first, *rest = child._lines()  # noqa: SLF001 - a node of its own kind
+            yield f"{'└─' if last else '├─'} {first}"
+            for line in rest:
+                yield f"{'   ' if last else '│  '}{line}"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Abandonment:
+    """Somebody who did not stop in time."""
+
+    id: ChildId
+    """A worker's id; in a group or chain, `(group, member)`."""
+    doing: str
+    """What it was doing: `"on_start"`, `"message"`, `"task"`, `"on_stop"`, `"on_failure"`."""
+    since: float
+    """Seconds it had been doing that."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class StopReport:
+    """How a tree stopped."""
+
+    clean: bool
+    """Whether everybody ended by themselves in time."""
+    stopped: int
+    """How many workers ended in the stop."""
+    abandoned: tuple[Abandonment, ...]
+    """Who did not, and what they were doing."""
+    undelivered: int
+    """Messages of the tree that were accepted and never handled."""
+    seconds: float
+    """How long the stop took."""
+
+    def __str__(self) -> str:
+        lines = [f"stopped {self.stopped} workers in {self.seconds:.2f} s"]
+        if self.undelivered:
+            lines.append(f"{self.undelivered} messages were not delivered")
+        lines += [
+            f"{left.id!r} did not stop: in {left.doing} for {left.since:.1f} s"
+            for left in self.abandoned
+        ]
+        return "; ".join(lines)

@@ -1,0 +1,76 @@
+"""What to run and under which rules: frozen descriptions that check themselves.
+
+Owns the specs of worker, stage, group, chain and supervisor, and every rule about
+their options; a rule stands once and serves a call as well as a file. It must not
+know how anything is started.
+"""
+
+from threadsup._specs.chain import ChainSpec, StageSpec, chain_spec, stage
+from threadsup._specs.group import GroupSpec, group_spec, member_problems
+from threadsup._specs.naming import IdSource
+from threadsup._specs.options import (
+    AutoShutdown,
+    ChainOptions,
+    GroupOptions,
+    Kind,
+    MailboxFate,
+    OnAskError,
+    OnExit,
+    OnFull,
+    OnResult,
+    Restart,
+    Routing,
+    StageOptions,
+    Strategy,
+    SupervisorOptions,
+    WorkerOptions,
+)
+from threadsup._specs.supervisor import (
+    Budget,
+    ChildSpec,
+    Defaults,
+    SupervisorSpec,
+    significance_problem,
+    supervisor_spec,
+)
+from threadsup._specs.targets import Handler, Worker, handler, kind_of, name_of
+from threadsup._specs.worker import WorkerSpec, worker_spec
+
+__all__ = [
+    "AutoShutdown",
+    "Budget",
+    "ChainOptions",
+    "ChainSpec",
+    "ChildSpec",
+    "Defaults",
+    "GroupOptions",
+    "GroupSpec",
+    "Handler",
+    "IdSource",
+    "Kind",
+    "MailboxFate",
+    "OnAskError",
+    "OnExit",
+    "OnFull",
+    "OnResult",
+    "Restart",
+    "Routing",
+    "StageOptions",
+    "StageSpec",
+    "Strategy",
+    "SupervisorOptions",
+    "SupervisorSpec",
+    "Worker",
+    "WorkerOptions",
+    "WorkerSpec",
+    "chain_spec",
+    "group_spec",
+    "handler",
+    "kind_of",
+    "member_problems",
+    "name_of",
+    "significance_problem",
+    "stage",
+    "supervisor_spec",
+    "worker_spec",
+]

@@ -1,0 +1,115 @@
+"""The words and options a description is written in, for type checkers.
+
+Owns the literal types and, per kind of child, the options a call takes. It must
+not know what a value may be: the rules stand with the specs, under the same names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from threadsup._exits import ChildId
+    from threadsup._policy.backoff import Backoff
+    from threadsup._specs.supervisor import Defaults
+
+__all__ = [
+    "AutoShutdown",
+    "ChainOptions",
+    "GroupOptions",
+    "Kind",
+    "MailboxFate",
+    "OnAskError",
+    "OnExit",
+    "OnFull",
+    "OnResult",
+    "Restart",
+    "Routing",
+    "RunOptions",
+    "ScopeOptions",
+    "StageOptions",
+    "Strategy",
+    "SupervisorOptions",
+    "WorkerOptions",
+]
+
+Restart: TypeAlias = Literal["permanent", "transient", "temporary"]
+Strategy: TypeAlias = Literal["one_for_one", "one_for_all", "rest_for_one"]
+OnFull: TypeAlias = Literal["wait", "raise", "drop_new", "drop_old"]
+MailboxFate: TypeAlias = Literal["keep", "drop"]
+OnAskError: TypeAlias = Literal["crash", "reply"]
+Routing: TypeAlias = Literal["random", "round_robin", "partition", "least_loaded"]
+Kind: TypeAlias = Literal["task", "handler", "worker", "pykka", "stage"]
+AutoShutdown: TypeAlias = Literal["never", "any", "all"]
+OnExit: TypeAlias = Literal["stop", "drain"]
+OnResult: TypeAlias = Callable[[Any], object]
+
+
+class RunOptions(TypedDict, total=False):
+    """How one worker runs: options of workers and stages alike."""
+
+    id: ChildId | None
+    kwargs: Mapping[str, Any]
+    restart: Restart
+    shutdown: float
+    start_timeout: float
+    time_limit: float | None
+    max_attempts: int
+    mailbox: MailboxFate
+    interrupt: bool
+
+
+class ScopeOptions(TypedDict, total=False):
+    """How a scope of failure behaves: standalone worker, group and chain."""
+
+    max_restarts: int | None
+    max_seconds: float | None
+    backoff: Backoff | None
+    escalate: bool
+    significant: bool
+
+
+class WorkerOptions(RunOptions, ScopeOptions, total=False):
+    """Options of a worker; in a group those of `ScopeOptions` are the group's."""
+
+    capacity: int | None
+    on_full: OnFull
+    on_ask_error: OnAskError
+
+
+class StageOptions(RunOptions, total=False):
+    """Options of a stage; with `None` it takes the chain's `capacity` and `on_full`."""
+
+    capacity: int | None
+    on_full: OnFull | None
+
+
+class GroupOptions(ScopeOptions, total=False):
+    """Options of a group."""
+
+    strategy: Strategy
+
+
+class ChainOptions(ScopeOptions, total=False):
+    """Options of a chain."""
+
+    strategy: Strategy
+    capacity: int
+    on_full: OnFull
+    on_result: OnResult | None
+
+
+class SupervisorOptions(TypedDict, total=False):
+    """Options of a supervisor."""
+
+    max_restarts: int
+    max_seconds: float
+    backoff: Backoff
+    auto_shutdown: AutoShutdown
+    defaults: Defaults | None
+    on_exit: OnExit
+    exit_timeout: float
+    max_zombies: int

@@ -1,0 +1,207 @@
+"""What can be run: functions, handlers and classes, and how they are told apart.
+
+Owns the `Worker` class and `handler()`, and everything that is learned by looking
+at a target: its kind, its name, whether its arguments fit. It must not know any
+option, and it runs no target: it looks at signatures only.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import reprlib
+import sys
+from dataclasses import dataclass
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, final
+
+import pykka
+
+from threadsup._checks import shown
+from threadsup._errors import SpecError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from types import TracebackType
+
+    from threadsup._specs.options import Kind
+
+__all__ = [
+    "Handler",
+    "Worker",
+    "arity_problem",
+    "handler",
+    "kind_of",
+    "kind_of_stage",
+    "name_of",
+    "target_problem",
+]
+
+_logger = logging.getLogger("threadsup")
+
+_NAME_LENGTH = 100
+
+
+class Worker:
+    """Base class of workers with state: subclass it and override the hooks.
+
+    An instance is made, and every hook called, in the worker's own thread; each
+    incarnation gets a new instance with the same arguments. The hooks are
+    Pykka's. An exception in any of them is a crash of this incarnation.
+    """
+
+    def on_start(self) -> None:
+        """Prepare; the worker counts as started when this has returned."""
+
+    def on_receive(self, message: Any) -> Any:
+        """Handle one message; what is returned answers an `ask`, or is passed on.
+
+        Without an override the message is handled by a warning in the log.
+        """
+        name = type(self).__name__
+        _logger.warning("unexpected message received by %s: %s", name, reprlib.repr(message))
+
+    def on_stop(self) -> None:
+        """Clean up after a stop or a normal end; within what is left of `shutdown`."""
+
+    def on_failure(
+        self,
+        exception_type: type[BaseException] | None,
+        exception_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Clean up after a crash; then the incarnation ends."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A function that is called once per message; made by `handler()`."""
+
+    target: Callable[..., Any]
+
+
+def handler(fn: Callable[..., Any]) -> Handler:
+    """Mark `fn` as a handler: called `fn(message, *args, **kwargs)` per message.
+
+    What it returns answers an `ask`. Without the mark a function is a task: it
+    runs once and then ends.
+
+    Raises:
+        SpecError: `fn` cannot be called, or is a class that needs no mark.
+    """
+    if problem := target_problem(fn, "handler"):
+        raise SpecError(f"handler: {problem}")
+    return Handler(fn)
+
+
+def kind_of(target: object) -> Kind:
+    """Return what kind of worker `target` makes; `"task"` also for what makes none."""
+    return "handler" if type(target) is Handler else _class_kind(target) or "task"
+
+
+def kind_of_stage(target: object) -> Kind:
+    """Return what kind of stage `target` makes: a class that works, or a function."""
+    return "worker" if _class_kind(target) == "worker" else "stage"
+
+
+def _class_kind(target: object) -> Kind | None:
+    if isinstance(target, type):
+        if issubclass(target, Worker):
+            return "worker"
+        if issubclass(target, pykka.ThreadingActor):
+            return "pykka"
+    return None
+
+
+def target_problem(target: object, kind: Kind) -> str:
+    """Return why `target` cannot be run as a `kind`, `""` if it can."""
+    kind_of_class = _class_kind(target)
+    if kind in ("worker", "pykka"):
+        base = "Worker" if kind == "worker" else "pykka.ThreadingActor"
+        fine = kind_of_class == kind
+        return "" if fine else f"must be a subclass of {base}, not {shown(target)}"
+    if kind_of_class == "pykka" and kind == "stage":
+        return f"must be a function or a Worker class, not the Pykka class {name_of(target)}"
+    if kind_of_class:
+        return f"must be a function, not {shown(target)}, recognised by itself"
+    return next(_function_problems(target, kind), "")
+
+
+def _function_problems(target: object, kind: Kind) -> Iterator[str]:
+    if isinstance(target, Worker | pykka.Actor):
+        yield f"must be the class {type(target).__name__}, not an instance of it"
+    if isinstance(target, type) and issubclass(target, pykka.Actor):
+        yield f"must be a pykka.ThreadingActor, not another actor, {shown(target)}"
+    if isinstance(target, type) and callable(getattr(target, "on_receive", None)):
+        yield f"must be a subclass of Worker to be sent messages, not {shown(target)}"
+    if not callable(target):
+        expected = "a function" if kind == "handler" else "a function or a Worker class"
+        yield f"must be {expected}, not {shown(target)}"
+    if inspect.iscoroutinefunction(target):
+        yield "must be a plain function, not a coroutine function: call asyncio.run() in one"
+    if inspect.isgeneratorfunction(target) and kind != "stage":
+        yield "must be a plain function, not a generator function: calling that runs nothing"
+
+
+def arity_problem(
+    target: Callable[..., Any], kind: Kind, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> str:
+    """Return why `target` does not take its arguments, `""` if it does or cannot be asked.
+
+    A handler and a stage function are given the message, or the item, first.
+    """
+    first = (None,) if kind in ("handler", "stage") else ()
+    if (
+        type(target) is FunctionType
+        and not kwargs
+        and _plainly_fits(target, len(first) + len(args))
+    ):
+        return ""
+    try:
+        signature = _signature(target)
+    except Exception:  # noqa: BLE001 - builtins have none, and __signature__ is anybody's code
+        return ""
+    try:
+        signature.bind(*first, *args, **kwargs)
+    except TypeError as error:
+        what = {"handler": "a message", "stage": "an item"}.get(kind)
+        given = f"{what} and its arguments" if what and (args or kwargs) else what
+        return f"cannot be called with {given or 'its arguments'}: {error}"
+    return ""
+
+
+def _plainly_fits(target: FunctionType, count: int) -> bool:
+    """Return whether a function takes so many arguments; false where that is not plain.
+
+    Most targets are plain functions and fit; a signature costs ten times this.
+    """
+    code = target.__code__
+    return (
+        not target.__dict__  # __wrapped__ or __signature__ may stand there
+        and not code.co_kwonlyargcount
+        and code.co_argcount - len(target.__defaults__ or ()) <= count <= code.co_argcount
+    )
+
+
+def _signature(target: Callable[..., Any]) -> inspect.Signature:
+    if sys.version_info >= (3, 14):
+        import annotationlib  # noqa: PLC0415 - new in 3.14
+
+        # Annotations are code since 3.14, and not needed here: they are not run.
+        return inspect.signature(target, annotation_format=annotationlib.Format.STRING)
+    return inspect.signature(target)
+
+
+def name_of(target: object) -> str:
+    """Return a name for what runs `target`: printable, never empty, not too long."""
+    for _ in range(8):  # partials of partials end somewhere
+        name = getattr(target, "__name__", None)
+        inner = getattr(target, "func", None)
+        if type(name) is str or not callable(inner):
+            break
+        target = inner
+    if type(name) is not str:
+        name = type(target).__name__
+    kept = "".join(letter for letter in name if letter.isprintable()).strip("<> ")
+    return kept[:_NAME_LENGTH] or "worker"

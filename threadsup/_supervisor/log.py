@@ -1,0 +1,86 @@
+"""The log: the first subscriber of every tree.
+
+Owns how events read as log lines, and that a storm of them stays readable: a
+child that has written `BURST` lines within a second is silent for the rest of
+it, and says how often when it speaks again. It must not know who reads them.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from threadsup import events
+from threadsup._exits import Crashed
+
+if TYPE_CHECKING:
+    from threadsup.events import Event, Path
+
+__all__ = ["BURST", "LogLines"]
+
+_logger = logging.getLogger("threadsup")
+
+BURST = 10
+"""Lines per second and child."""
+
+
+class LogLines:
+    """Writes events to the logger `threadsup`; called in the side thread."""
+
+    def __init__(self) -> None:
+        self._budgets: dict[Path, tuple[float, int, int]] = {}
+        """Per path: when its second began, lines in it, lines suppressed."""
+
+    def __call__(self, event: Event) -> None:
+        """Write a line, if the event is worth one."""
+        line = _line(event)
+        if line is None:
+            return
+        level, text = line
+        if not _logger.isEnabledFor(level):
+            return
+        suppressed = self._admit(getattr(event, "path", ()), event.at)
+        if suppressed is None:
+            return
+        if suppressed:
+            text = f"{text} ({suppressed} lines about it were suppressed)"
+        _logger.log(level, "%s: %s", event.supervisor, text)
+
+    def _admit(self, path: Path, at: float) -> int | None:
+        """Return how many lines were suppressed before this one, `None` if it is too."""
+        begun, lines, suppressed = self._budgets.get(path, (at, 0, 0))
+        if not 0 <= at - begun < 1.0:  # the wall clock may be set back, too
+            self._budgets[path] = (at, 1, 0)
+            return suppressed
+        if lines >= BURST:
+            self._budgets[path] = (begun, lines, suppressed + 1)
+            return None
+        self._budgets[path] = (begun, lines + 1, suppressed)
+        return 0
+
+
+def _line(event: Event) -> tuple[int, str] | None:
+    match event:
+        case events.WorkerEnded(reason=Crashed() as reason):
+            trace = f"\n{reason.traceback.rstrip()}" if reason.traceback else ""
+            after = f", not restarted: {event.why}" if event.final else ""
+            text = f"{_name(event.path)} (incarnation {event.incarnation}) {reason}{after}{trace}"
+            return logging.ERROR, text
+        case events.WorkerAbandoned():
+            text = f"{_name(event.path)} (incarnation {event.incarnation}) was abandoned: "
+            text += f"in {event.doing} for {event.since:.1f} s"
+            return logging.WARNING, text
+        case events.Restarting() if event.delay:
+            text = f"{_name(event.path)} is restarted in {event.delay:.2f} s"
+            return logging.INFO, text
+        case events.GaveUp():
+            upward = "; its supervisor counts it" if event.escalates else ""
+            return logging.ERROR, f"gave up on {_name(event.path)}: {event.reason}{upward}"
+        case events.CallbackFailed():
+            return logging.ERROR, f"{_name(event.path)}: {event.what}"
+        case _:
+            return None
+
+
+def _name(path: Path) -> str:
+    return " / ".join(str(part) for part in path)

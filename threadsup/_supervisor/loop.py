@@ -1,0 +1,123 @@
+"""The supervisor's thread: one mailbox, one clock, and nothing else to wait for.
+
+Owns the thread and the order in which it is called: what workers report goes
+first, requests one at a time between, timers when they are due. It must not know
+what the calls do. No code of users runs here.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from queue import Empty
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from threadsup._errors import MailboxClosed, NotRunningError
+from threadsup._runtime.clock import monotonic
+from threadsup._runtime.mailbox import Mailbox, Token
+from threadsup._supervisor.timers import Timers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Call: TypeAlias = tuple[Callable[[Any], None], Any]
+
+__all__ = ["Loop"]
+
+
+class Loop:
+    """Calls what it is given, in its own thread, until it is told that it is over."""
+
+    def __init__(self, name: str, crashed: Callable[[BaseException], None]) -> None:
+        self.inbox = Mailbox(name, on_undelivered=self._call_late)
+        self.timers = Timers()
+        self.over = False
+        """Set, by what is called, to end the thread."""
+        self._crashed = crashed
+        self._soon: deque[Call] = deque()
+        self.started = False
+        self._late = threading.Lock()
+        """Stands in for the thread when there is none yet, or none any more."""
+        self.thread = threading.Thread(target=self._main, name=f"{name}-supervisor", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        with self._late:
+            self.started = True
+        self.thread.start()
+
+    def post(self, call: Callable[[Any], None], argument: object) -> None:
+        """Have it called before any request. Never blocks; from any thread."""
+        self.inbox.signal((call, argument))
+
+    def request(self, call: Callable[[Any], None], argument: object) -> None:
+        """Have it called after what was requested before. Never blocks, takes no lock.
+
+        Raises:
+            NotRunningError: the loop is over.
+        """
+        if not self.started:
+            with self._late:  # before there is a thread its callers take turns
+                if not self.started:
+                    self._call((call, argument))
+                    return
+        try:
+            self.inbox.put((call, argument))
+        except MailboxClosed as error:
+            raise NotRunningError(f"the supervisor is not running: {error}") from None
+
+    def later(self, call: Callable[[Any], None], argument: object) -> None:
+        """Have it called after the present call; only from within one."""
+        self._soon.append((call, argument))
+
+    def _main(self) -> None:
+        try:
+            while not self.over:
+                self._turn()
+        except BaseException as error:  # noqa: BLE001 - a bug of ours: the tree must not be left alone
+            self._crashed(error)
+        with self._late:
+            self._drain_signals()
+            # Their scopes are down and answer that: nobody waits for ever.
+            self._call_all(self.inbox.close("the supervisor has ended"))
+
+    def _turn(self) -> None:
+        inbox, at = self.inbox, self.timers.next()
+        try:
+            raw = inbox.get() if at is None else inbox.get(timeout=max(0.0, at - monotonic()))
+        except Empty:
+            raw = None
+        self._drain_signals()
+        if type(raw) is Token:
+            inbox.took_token()
+        elif raw is not None:
+            self._call(raw)
+        for owner, deadline in self.timers.due(monotonic()):
+            self._call((owner.take, deadline))
+
+    def _drain_signals(self) -> None:
+        # As many as there are now: a storm of them must not starve the requests.
+        signals = self.inbox.signals
+        for _ in range(len(signals)):
+            self._call(signals.popleft())
+
+    def _call(self, call: Call) -> None:
+        function, argument = call
+        function(argument)
+        while self._soon:
+            function, argument = self._soon.popleft()
+            function(argument)
+
+    def _call_all(self, calls: list[Any]) -> None:
+        for call in calls:
+            if type(call) is not Token:
+                self._call(call)
+
+    def _call_late(self, calls: list[Any], why: str) -> None:  # noqa: ARG002
+        with self._late:
+            self._call_all(calls)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the calling thread is this one."""
+        return threading.get_ident() == self.thread.ident

@@ -1,0 +1,249 @@
+"""The scope of scopes: workers, groups and chains as the children of a tree.
+
+Owns the driver whose children are `WorkerScope`s, and the end of the tree: the
+report, the last closing of mailboxes, the letting go of waiters. It must not
+decide anything: its machine is the same as theirs.
+
+A scope is to the tree what a worker is to a scope: `Up` is its `Started`, `Over`
+its `Exited`. They reach the machine by `later`, after the step that caused them,
+so that no machine is ever stepped in the middle of its own step.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from threadsup import events
+from threadsup._errors import InternalError, NotRunningError, StartError
+from threadsup._exits import Crashed, ExitReason, Shutdown, describe_exception
+from threadsup._policy.protocol import (
+    ChildDown,
+    ChildRules,
+    Decided,
+    Exited,
+    Fence,
+    Forgotten,
+    GiveUp,
+    Notice,
+    Over,
+    Request,
+    Restarting,
+    ScopeRules,
+    Signal,
+    Started,
+    StartFailed,
+    Up,
+)
+from threadsup._policy.restart import NoRestart
+from threadsup._runtime import process
+from threadsup._runtime.clock import monotonic
+from threadsup._runtime.future import Future
+from threadsup._scope import Driver, Parent, WorkerScope
+from threadsup._snapshot import Abandonment, StopReport, total
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from threadsup._exits import ChildId
+    from threadsup._policy.protocol import Verb
+    from threadsup._supervisor.services import TreeServices
+
+__all__ = ["Root"]
+
+_JOIN = 1.0
+"""Seconds for the threads of workers that have reported their end to be gone."""
+
+
+class Root(Driver, Parent):
+    """The scopes of one tree."""
+
+    services: TreeServices
+
+    def __init__(
+        self, name: str, rules: ScopeRules, services: TreeServices, ended: Callable[[], None]
+    ) -> None:
+        super().__init__(name, rules, services)
+        self.scopes: Mapping[ChildId, WorkerScope] = MappingProxyType({})
+        """Replaced, never changed: any thread may read it."""
+        self.up: Future[bool] = Future()
+        """Settled when all that was declared is up, or failed."""
+        self.over: Future[StopReport] = Future()
+        """Settled when the tree is down."""
+        self.reason: ExitReason | None = None
+        """Why the tree ended."""
+        self._ended = ended
+        self._numbers: dict[ChildId, int] = {}
+        self._stopping_since: float | None = None
+        self._abandoned: dict[Abandonment, None] = {}
+        self._running_before_stop = 0
+
+    # -- requests -------------------------------------------------------------------
+
+    def adopt(self, what: tuple[WorkerScope, ChildRules, Future[bool]]) -> None:
+        """Take a scope in; started at once if the tree is up."""
+        scope, rules, future = what
+        if scope.id not in self.scopes and not self.state.stopped:
+            scope.parent = self
+            self.scopes = MappingProxyType({**self.scopes, scope.id: scope})
+        self.take(Request("add", scope.id, token=(scope.id, future, True), rules=rules))
+
+    def errand(
+        self, verb: Verb, key: ChildId, *, value: bool = True, drain: bool = False
+    ) -> Future[bool]:
+        """Have something done with one child by hand. From any thread."""
+        future: Future[bool] = Future()
+        request = Request(verb, key, token=(key, future, value), drain=drain)
+        self.services.request(self.take, request)
+        return future
+
+    def stop_child(self, id: ChildId, *, value: bool, drain: bool) -> Future[bool]:
+        """Have one of the scopes stopped by hand. From any thread."""
+        return self.errand("stop_child", id, value=value, drain=drain)
+
+    def stop(self, request: Request) -> None:
+        """Take the request to stop, and note when it came."""
+        self.take(request)
+
+    # -- what scopes report ---------------------------------------------------------
+
+    def scope_up(self, scope: WorkerScope) -> None:
+        """Report that a scope is up."""
+        self.services.later(self.take, Started(scope.id, self._numbers[scope.id]))
+
+    def scope_over(self, scope: WorkerScope, over: Over) -> None:
+        """Report that a scope is down."""
+        number = self._numbers.get(scope.id, 0)
+        if over.came_up:
+            event: Exited | StartFailed = Exited(
+                scope.id, number, over.reason, over.gave_up, over.overran
+            )
+        else:
+            event = StartFailed(scope.id, number, over.reason)
+        self.services.later(self.take, event)
+
+    def abandoned(self, left: Abandonment) -> None:
+        """Remember who did not stop when the tree was stopped."""
+        if self.state.stopped:
+            self._abandoned[left] = None
+
+    # -- actions --------------------------------------------------------------------
+
+    def start(self, key: ChildId, number: int) -> None:
+        """Begin an incarnation of a scope: a fresh budget, the same mailboxes."""
+        self._numbers[key] = number
+        self.services.later(self.scopes[key].take, Request("start"))
+
+    def signal(self, signal: Signal) -> None:
+        """Ask a scope to stop; it keeps the limits of its members itself."""
+        request = Request("stop", reason=signal.reason, fate=signal.fate, drain=signal.drain)
+        self.services.later(self.scopes[signal.key].take, request)
+
+    def interrupt(self, key: ChildId) -> None:
+        """Do nothing: only workers are interrupted."""
+
+    def fence(self, fence: Fence) -> None:
+        """Give a scope up: whoever is left in it is abandoned now."""
+        self.scopes[fence.key].take(
+            Request("abandon", reason=fence.reason, fate=self.state.fate)
+        )
+
+    def gave_up(self, what: GiveUp) -> None:
+        """Say that the tree's own budget is spent."""
+        services = self.services
+        services.publish(
+            events.GaveUp(services.name, events.now(), (what.key,), what.reason, False)
+        )
+
+    def told(self, notice: Notice) -> None:
+        """Do what a notice means for a scope and for the tree."""
+        services = self.services
+        match notice:
+            case ChildDown(key, _, _, fate, why) | Decided(key, fate, why):
+                if fate != "restarts":
+                    self.scopes[key].close(fate, why)
+            case Restarting(key, reason, delay):
+                services.publish(
+                    events.Restarting(services.name, events.now(), (key,), reason, delay)
+                )
+            case Forgotten(key):
+                self.scopes[key].close("gone", NoRestart.STOPPED)
+                left = {k: scope for k, scope in self.scopes.items() if k != key}
+                self.scopes = MappingProxyType(left)
+            case Up():
+                services.publish(events.SupervisorStarted(services.name, events.now()))
+                services.settle(self.up, value=True)
+            case Over():
+                self._finish(notice)
+            case _:
+                pass
+
+    def start_error(self, key: ChildId) -> StartError:
+        """Return why a scope did not start, naming the worker that did not."""
+        scope = self.scopes[key]
+        culprit = scope.state.culprit
+        if culprit is None:
+            return StartError(f"{key!r} did not start: {scope.state.verdict}")
+        return scope.start_error(culprit)
+
+    def take(self, event: Any) -> None:
+        """Step; from the step that begins a stop the time of it counts."""
+        going = self.state.stopped
+        super().take(event)
+        if self.state.stopped and not going:
+            self._stopping_since = self._stopping_since or monotonic()
+
+    # -- the end --------------------------------------------------------------------
+
+    def _finish(self, over: Over) -> None:
+        """End the tree: nothing of it runs any more but zombies."""
+        self.reason = over.reason if over.gave_up else Shutdown()
+        if isinstance(over.reason, Shutdown):
+            self.reason = over.reason
+        failure = None
+        if not over.came_up and over.culprit is not None:
+            failure = self.start_error(over.culprit)
+        cells = [cell for scope in self.scopes.values() for cell in scope.cells.values()]
+        for scope in self.scopes.values():
+            scope.close("gone", NoRestart.SCOPE_STOPPING)
+        self._end(failure, [cell.statistics().undelivered for cell in cells])
+        for cell in cells:
+            if cell.life is not None and cell.life.thread is not None:
+                cell.life.thread.join(_JOIN)
+
+    def _end(self, failure: StartError | None, undelivered: list[int]) -> None:
+        services = self.services
+        left = {**self._abandoned, **dict.fromkeys(services.zombies)}
+        since = self._stopping_since
+        report = StopReport(
+            clean=not left,
+            stopped=max(0, self._running_before_stop - len(self._abandoned)),
+            abandoned=tuple(left),
+            undelivered=sum(undelivered),
+            seconds=0.0 if since is None else monotonic() - since,
+        )
+        assert self.reason is not None
+        services.publish(events.SupervisorEnded(services.name, events.now(), self.reason))
+        services.loop.over = True
+        self._ended()
+        error = failure or NotRunningError("the supervisor was stopped while it started")
+        services.settle(self.up, error=error)
+        services.settle(self.over, value=report)
+
+    def crash(self, error: BaseException) -> None:
+        """Take the tree down without the machine, which has failed: a bug of ours.
+
+        Every worker is asked to stop, every mailbox closed, every waiter told.
+        """
+        text = f"InternalError: {describe_exception(error)}"
+        self.reason = Crashed(text)
+        for scope in reversed(list(self.scopes.values())):
+            for cell in reversed(list(scope.cells.values())):
+                if cell.life is not None:
+                    cell.life.ask_to_stop(Shutdown(), monotonic())
+                cell.decided("gone", NoRestart.SCOPE_STOPPING)
+        internal = InternalError(f"the supervisor failed, please report it: {text}")
+        internal.__cause__ = error
+        self.services.settle(self.up, error=internal)
+        self.services.settle(self.over, error=internal)
+        self._ended()

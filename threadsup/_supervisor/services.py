@@ -1,0 +1,116 @@
+"""What a tree does for its scopes and cells: calling, telling, counting.
+
+Owns the loop, the side thread, the dead letters, the events and the zombies of
+one tree. It must not know which scopes there are.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from threadsup._dead_letters import DeadLetters
+from threadsup._runtime.future import Future
+from threadsup._runtime.pykka_compat import fail, succeed
+from threadsup._runtime.side import Side
+from threadsup._supervisor.log import LogLines
+from threadsup._supervisor.loop import Loop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from threadsup._exits import ChildId
+    from threadsup._runtime.actor import Life
+    from threadsup._snapshot import Abandonment
+    from threadsup.events import Event, Subscriber
+
+__all__ = ["HISTORY", "TreeServices"]
+
+HISTORY = 1_000
+"""How many events are kept: the newest."""
+
+
+class TreeServices:
+    """The services of one tree."""
+
+    def __init__(
+        self, name: str, max_zombies: int, crashed: Callable[[BaseException], None]
+    ) -> None:
+        self.name = name
+        self.loop = Loop(name, crashed)
+        self.side = Side(name)
+        self.dead_letters = DeadLetters()
+        self.history: deque[Event] = deque(maxlen=HISTORY)
+        self._max_zombies = max_zombies
+        self._zombies: dict[Life, Abandonment] = {}
+        self._subscribers: tuple[Subscriber, ...] = (LogLines(),)
+        self.post = self.loop.post
+        self.request = self.loop.request
+        self.later = self.loop.later
+
+    def set_timer(self, owner: Any, key: ChildId | None, number: int, at: float | None) -> None:
+        """Set the one timer of `owner` and `key`."""
+        self.loop.timers.set(owner, key, number, at)
+
+    # -- events ---------------------------------------------------------------------
+
+    def publish(self, event: Event) -> None:
+        """Keep the event and tell it to subscribers and the log. From any thread."""
+        self.history.append(event)
+        self.side.post(partial(self._deliver, event))
+
+    def _deliver(self, event: Event) -> None:
+        for subscriber in self._subscribers:
+            # Each on its own, so that one that raises hides the event from no other.
+            self.side.run(partial(subscriber, event))
+
+    def subscribe(self, fn: Subscriber) -> Callable[[], None]:
+        """Have `fn` called with each event from now on; return what ends that."""
+        self._subscribers = (*self._subscribers, fn)
+
+        def unsubscribe() -> None:
+            left = list(self._subscribers)
+            if fn in left:
+                left.remove(fn)
+            self._subscribers = tuple(left)
+
+        return unsubscribe
+
+    # -- futures --------------------------------------------------------------------
+
+    def settle(self, future: Any, value: Any = None, error: BaseException | None = None) -> None:
+        """Settle a future without running code of users in this thread.
+
+        One that has callbacks is settled in the side thread; Pykka's own has none.
+        """
+        if type(future) is not Future:
+            if error is None:
+                succeed(future, value)
+            else:
+                fail(future, error)
+        elif not future.settle_unheard(value, error):
+            if error is None:
+                self.side.do(partial(succeed, future, value))
+            else:
+                self.side.do(partial(fail, future, error))
+
+    # -- zombies --------------------------------------------------------------------
+
+    def zombie_made(self, life: Life, left: Abandonment) -> None:
+        """Count a thread that was abandoned. In the supervisor's thread."""
+        self._zombies[life] = left
+
+    def zombie_ended(self, life: Life) -> None:
+        """Count one that has ended after all. In the supervisor's thread."""
+        self._zombies.pop(life, None)
+
+    @property
+    def zombies(self) -> tuple[Abandonment, ...]:
+        """Those that run, and what they were doing when they were abandoned."""
+        return tuple(self._zombies.copy().values())
+
+    @property
+    def too_many_zombies(self) -> bool:
+        """Whether more of them run than the tree bears."""
+        return len(self._zombies) > self._max_zombies
