@@ -85,6 +85,8 @@ class Abandoned:
 ExitReason: TypeAlias = Normal | Shutdown | Crashed | Abandoned
 """Why a worker, or a whole scope, ended."""
 
+_REASONS = (Normal, Shutdown, Crashed, Abandoned)
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -99,19 +101,27 @@ class Exit:
 
 
 @final
-class WorkerExit(BaseException):  # noqa: N818 - the name says what happens, it is no error
+class WorkerExit(BaseException):
     """Ends the worker that raises it, with the reason it carries.
 
     The library raises it in a task that is asked to stop while it waits; worker
     code may raise it to leave: `raise WorkerExit(Shutdown("no more work"))`.
     A `BaseException`, so that `except Exception` in worker code lets it through.
+
+    Raises:
+        TypeError: `reason` is no exit reason.
     """
 
     reason: ExitReason
 
     def __init__(self, reason: ExitReason | None = None) -> None:
-        self.reason = Shutdown() if reason is None else reason
-        super().__init__(self.reason)
+        if reason is None:
+            reason = Shutdown()
+        elif type(reason) not in _REASONS:
+            kind = type(reason).__name__
+            raise TypeError(f"reason must be an exit reason, as Shutdown(...), not a {kind}")
+        self.reason = reason
+        super().__init__(reason)
 
 
 def describe_exception(error: BaseException) -> str:
