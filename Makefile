@@ -30,7 +30,7 @@ base := $(wordlist 2,99,$(found))
 venv := .venv/$(tag)
 python := $(venv)/bin/python
 # The policy's coverage is the same on every build; measuring it once is enough.
-cover := $(if $(filter %t,$(tag)),,cover)
+cover := $(if $(filter %t,$(tag)),,$(venv)/cover)
 endif
 
 # The symbolic link dangles, and so is made again, once its interpreter is gone. Where
@@ -60,13 +60,18 @@ $(venv)/test $(venv)/cover $(venv)/lint $(venv)/types: $(venv)/%: pyproject.toml
 demo: $(venv)/package
 	$(python) -m examples.corpus --chaos 0.02 --verify
 
+define covered
+@$(python) -m coverage erase
+$(python) -m coverage run -m pytest -q tests/policy
+$(python) -m coverage report
+endef
+
 test: $(venv)/test $(cover)
 	$(python) -m pytest -q
+	$(if $(cover),$(covered))
 
 cover: $(venv)/test $(venv)/cover
-	@$(python) -m coverage erase
-	$(python) -m coverage run -m pytest -q tests/policy
-	$(python) -m coverage report
+	$(covered)
 
 lint: $(venv)/lint
 	$(python) -m ruff check

@@ -16,15 +16,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from threadsup import events
 from threadsup._errors import ReplyTimeout, WorkerExited
-from threadsup._exits import Crashed, Exit, ExitReason, Normal, describe_exception
-from threadsup._policy.protocol import Event, Exited, Started, StartFailed
+from threadsup._exits import Abandoned, Crashed, Exit, ExitReason, Normal, describe_exception
+from threadsup._policy.protocol import Event, Exited, Overdue, Started, StartFailed
 from threadsup._runtime import process
 from threadsup._runtime.actor import Life
 from threadsup._runtime.context import Context, Place, StopToken
 from threadsup._runtime.future import Future
+from threadsup._runtime.interrupt import Guard
 from threadsup._runtime.mailbox import Mailbox, Token
 from threadsup._runtime.pykka_compat import Envelope
 from threadsup._runtime.ref import WorkerRef
+from threadsup._runtime.watch import WatchedHand
 from threadsup._snapshot import Abandonment, WorkerStatistics
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Cell", "Keeping", "Services", "address_of"]
 
-_COUNTERS = ("taken", "handled", "failed", "retried", "abandoned", "completed", "dropped", "lost")
+_COUNTERS = ("taken", "handled", "failed", "retried", "abandoned", "completed", "dropped")
 
 
 def address_of(path: events.Path) -> ChildId:
@@ -124,6 +126,8 @@ class Cell:
         """Set by the scope that takes it in."""
         self.ref = WorkerRef(self)
         self.life: Life | None = None
+        self._hand: WatchedHand | None = None
+        """What the last life has in hand, if it has a time limit."""
         self._number = 0
         self.cause: BaseException | None = None
         """What the last start failed with, until it has been reported."""
@@ -156,7 +160,14 @@ class Cell:
             place=self._place,
             home=self.mailbox,
         )
-        life = Life(context, self.mailbox, self, max_attempts=self.spec.max_attempts)
+        life = Life(
+            context,
+            self.mailbox,
+            self,
+            max_attempts=self.spec.max_attempts,
+            guard=Guard() if self.spec.interrupt else None,
+            hand=self._watched(number),
+        )
         self.life = life
         try:
             if process.exiting():
@@ -166,6 +177,18 @@ class Cell:
             self.cause = error
             reason = Crashed(f"{type(error).__name__}: {error}")
             self._services.later(self.scope.take, StartFailed(self.id, number, reason))
+
+    def _watched(self, number: int) -> WatchedHand | None:
+        """Return the hand of a life with a time limit."""
+        if self.spec.time_limit is None:
+            return None
+
+        def overdue(seconds: float) -> None:
+            reason = Abandoned(seconds, "message")
+            self.scope.take(Overdue(self.id, number, reason))
+
+        self._hand = WatchedHand(self._services, self.spec.time_limit, overdue)
+        return self._hand
 
     def why_not_started(self) -> str:
         """Return in words why the last start failed."""
@@ -207,6 +230,8 @@ class Cell:
             monitors = tuple(self._monitors)
         for fn in monitors:
             self._notify(fn, note)
+        if self._hand is not None:
+            self._hand.end()
         if self.life is not None:
             self.life.thread = None  # ended Thread objects make later stops dearer
         if fate == "restarts":
@@ -232,6 +257,9 @@ class Cell:
         with self._lock:
             if self._ended.done():
                 self._ended = Future()
+        self._open()
+
+    def _open(self) -> None:
         self.mailbox.open()
 
     # -- messages that go nowhere ---------------------------------------------------
@@ -241,8 +269,7 @@ class Cell:
         for raw in raws:
             message = raw
             if type(raw) is Token:
-                if raw.lost is not None:
-                    self._services.side.do(raw.lost)
+                self._token_lost(raw)
                 continue
             if type(raw) is Envelope:
                 message = raw.message
@@ -250,6 +277,10 @@ class Cell:
                 text = f"{self.address!r} did not handle the message: {why}"
                 self._services.settle(raw.reply_to, error=WorkerExited(text, reason))
             self._services.dead_letters.add(message, self.address, why)
+
+    def _token_lost(self, token: Token) -> None:
+        if token.lost is not None:
+            self._services.side.do(token.lost)
 
     # -- Host: called by the life ---------------------------------------------------
 
@@ -345,11 +376,6 @@ class Cell:
     def _add_up(self, life: Life) -> None:
         for name in _COUNTERS:
             self._past[name] += getattr(life, name)
-
-    def count_lost(self, results: int) -> None:
-        """Count results that a stage could not hand on, for good."""
-        with self._lock:
-            self._past["lost"] += results
 
     @property
     def in_hand(self) -> int:

@@ -73,15 +73,25 @@ class Driver(ABC):
         self.state = new_scope(rules, {})
 
     def take(self, event: Event) -> None:
-        """Step, and carry out the actions in order."""
+        """Step, and carry out the actions in order, the answers last.
+
+        Whoever hears one is to find everything as it says: who was removed is gone.
+        """
         self.state, actions = step(self.state, event, monotonic())
+        answers = []
         for action in actions:
-            self._do(action)
+            match action:
+                case Tell(Answer() as answer):
+                    answers.append(answer)
+                case _:
+                    self._do(action)
+        for answer in answers:
+            self.answer(answer.token, answer.outcome)
 
     def _do(self, action: Action) -> None:
         match action:
-            case Start(key, number):
-                self.start(key, number)
+            case Start():
+                self.start(action)
             case Signal():
                 self.signal(action)
             case Interrupt(key, _):
@@ -92,13 +102,11 @@ class Driver(ABC):
                 self.services.set_timer(self, key, number, at)
             case GiveUp():
                 self.gave_up(action)
-            case Tell(Answer(token, outcome)):
-                self.answer(token, outcome)
             case Tell(notice):
                 self.told(notice)
 
     @abstractmethod
-    def start(self, key: ChildId, number: int) -> None:
+    def start(self, start: Start) -> None:
         """Begin an incarnation of a child."""
 
     @abstractmethod
@@ -226,9 +234,9 @@ class WorkerScope(Driver):
 
     # -- actions --------------------------------------------------------------------
 
-    def start(self, key: ChildId, number: int) -> None:
+    def start(self, start: Start) -> None:
         """Begin an incarnation of a worker."""
-        self.cells[key].start(number)
+        self.cells[start.key].start(start.incarnation)
 
     def signal(self, signal: Signal) -> None:
         """Ask a worker to stop."""

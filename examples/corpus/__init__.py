@@ -8,12 +8,15 @@ another one reports progress; `--chaos` makes stages and stores crash at random,
 Layers, an import only points to a smaller number:
 
 ```
-files, measure, chaos       0   what is read, what is counted, what strikes
-store, desk, ledger         1   the sharded databases; what is in hand; what became of each file
-stages                      2   the four stages of the chain
-tasks                       3   the two standalone workers: feed and progress
-tree, verify                4   the supervision tree; the plain recount
-options, report, job        5   arguments; tables; one run under signals
-__main__, declared          6   the command line; the targets of corpus.toml
+files, measure, chaos,      0   what is read, what is counted, what strikes,
+  interrupts                    what a signal calls
+desk, ledger, options       1   what is in hand; what became of each file; the arguments
+store                       2   the sharded databases
+stages, tasks,              3   the four stages of the chain; the tasks feed and progress;
+  account, verify               the sum that must be 0; the plain recount
+tree                        4   the supervision tree
+job                         5   one run under signals
+report                      6   tables
+__main__, declared          7   the command line; the targets of corpus.toml
 ```
 """

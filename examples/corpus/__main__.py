@@ -14,10 +14,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from examples.corpus import report
+from examples.corpus import interrupts, report
 from examples.corpus.chaos import Chaos
 from examples.corpus.files import list_files
-from examples.corpus.job import Interruption, run, signals_interrupt
+from examples.corpus.job import Interruption, run
 from examples.corpus.options import Options, parse
 from examples.corpus.store import clear
 from examples.corpus.verify import compare, recount
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Old sources make the parser warn; that is not what they are read for.
     warnings.filterwarnings("ignore", category=SyntaxWarning)
     warnings.filterwarnings("ignore", category=DeprecationWarning, message="invalid")
-    with signals_interrupt():
+    with interrupts.raising():
         try:
             files = list_files(options.folder, _skipped)[: options.limit]
             if not files:

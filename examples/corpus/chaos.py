@@ -9,12 +9,19 @@ again is not bound to crash again. It must not know what a stage or a store does
 from __future__ import annotations
 
 import hashlib
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-__all__ = ["HIGHEST_RATE", "Chaos", "ChaosError"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["HIGHEST_RATE", "Chaos", "ChaosError", "quiet_about_chaos"]
 
 HIGHEST_RATE = 0.5
 """Past this most work would fail for good, and the run would show nothing."""
 
+_SAYS = "chaos at"
 _RANGE = 2**64
 _EXITS = 4  # one crash in so many is a stray `sys.exit()`, which must end nobody else
 
@@ -60,7 +67,7 @@ class Chaos:
         if draw >= self.rate * _RANGE:
             return
         self._crashes[key] = self._crashes.get(key, 0) + 1
-        said = f"chaos at {place}, attempt {attempt} on {name}"
+        said = f"{_SAYS} {place}, attempt {attempt} on {name}"
         if draw % _EXITS == 0:
             raise SystemExit(said)
         raise ChaosError(said)
@@ -72,3 +79,18 @@ class Chaos:
     def _draw(self, place: str, name: str, attempt: int) -> int:
         text = f"{self.seed}\0{place}\0{name}\0{attempt}"
         return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
+
+
+@contextmanager
+def quiet_about_chaos() -> Iterator[None]:
+    """Keep the log to crashes nobody asked for, inside the `with` block."""
+    logger = logging.getLogger("threadsup")
+
+    def is_news(record: logging.LogRecord) -> bool:
+        return _SAYS not in record.getMessage()
+
+    logger.addFilter(is_news)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_news)

@@ -6,13 +6,15 @@ SIGTERM mean meanwhile. It must not know arguments, layout or the recount.
 
 from __future__ import annotations
 
-import signal
 import time
-from contextlib import contextmanager, suppress
+from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from examples.corpus import interrupts
 from examples.corpus.account import Account, contradictions, settle_account
+from examples.corpus.chaos import Chaos, quiet_about_chaos
 from examples.corpus.desk import Desk
 from examples.corpus.ledger import Ledger
 from examples.corpus.store import GROUP, Rows, read_rows
@@ -21,17 +23,13 @@ from examples.corpus.tree import build
 from threadsup import Crashed, NotRunningError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
-    from types import FrameType
 
-    from examples.corpus.chaos import Chaos
     from examples.corpus.files import File
-    from threadsup import Exit, StopReport, Supervisor
+    from threadsup import DeadLetter, Exit, StopReport, Supervisor
 
-__all__ = ["Interruption", "Run", "run", "signals_interrupt"]
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+__all__ = ["Interruption", "Run", "run"]
 
 HURRY = 1.0
 """Seconds everything has left to stop after a second signal."""
@@ -68,8 +66,8 @@ class Run:
     report: StopReport
     contradictions: list[str]
     """Where the chain's own count of its items says something else than their futures."""
-    undelivered: dict[str, int]
-    """Files that got no further than the way to a stage, by stage."""
+    whereabouts: dict[str, int]
+    """How many of the files that were under way at the stop were where."""
 
 
 def run(
@@ -81,8 +79,8 @@ def run(
 ) -> Run:
     """Run the job once. Blocks until its tree has ended, by itself or after a signal.
 
-    The first signal has `interrupted` called in the main thread, and the tree stopped in
-    order; a second one leaves what still has not stopped a second to do so.
+    The first signal has the tree stopped in order, and `interrupted` called from another
+    thread; a second one leaves what still has not stopped a second to do so.
     """
     ledger, desk = Ledger(), Desk(chaos)
     sup = build(files, directory, shards, ledger, desk)
@@ -90,9 +88,10 @@ def run(
     notes: list[Interruption] = []
     began = time.monotonic()
 
-    def first(name: str) -> None:
-        # In a signal handler: nothing here takes a lock that the thread it came upon,
-        # which is waiting for the tree to end, could hold.
+    def signalled(name: str) -> None:
+        if notes:
+            sup.stop(timeout=HURRY)
+            return
         note = Interruption(
             signal=name,
             after=time.monotonic() - began,
@@ -100,22 +99,23 @@ def run(
             in_hand=desk.in_hand(),
         )
         notes.append(note)
-        interrupted(note)
-        with suppress(NotRunningError):
+        with suppress(NotRunningError):  # asked again below, once it runs
             sup.request_stop(name)
+        interrupted(note)
 
-    with _first_signal(first), sup:
-        if notes:  # it came while the tree was starting, which could not be stopped then
-            sup.request_stop(notes[0].signal)
+    with quiet_about_chaos(), interrupts.calling(signalled):
         try:
-            sup.wait()
-        except KeyboardInterrupt:  # the second signal
-            sup.stop(timeout=HURRY)
+            sup.start()
+        except NotRunningError:
+            if not notes:
+                raise
+        if notes:
+            sup.request_stop(notes[0].signal)
+        sup.wait()
         report = sup.stop()
     seconds = time.monotonic() - began
     rows = read_rows(directory, shards)
-    statistics = sup.chain(CHAIN).statistics()
-    items = statistics.items
+    items = sup.chain(CHAIN).statistics().items
     return Run(
         seconds=seconds,
         crashes=len(crashes),
@@ -135,8 +135,19 @@ def run(
             failed=items.failed,
             in_flight=items.in_flight,
         ),
-        undelivered={str(stage): one.undelivered for stage, one in statistics.stages.items()},
+        whereabouts=_whereabouts(sup.dead_letters(), ledger),
     )
+
+
+def _whereabouts(letters: Iterable[DeadLetter], ledger: Ledger) -> dict[str, int]:
+    where = {}
+    for letter in letters:
+        match letter.to:
+            case (scope, stage) if scope == CHAIN and letter.message.name in ledger.stranded:
+                # "failed" is what a stage had made and the next one, stopped, did not take.
+                side = "after" if letter.reason == "failed" else "before"
+                where[letter.message.name] = f"{side} {stage}"
+    return dict(Counter(where.values()))
 
 
 def _count_crashes(sup: Supervisor) -> list[None]:
@@ -154,34 +165,3 @@ def _count_crashes(sup: Supervisor) -> list[None]:
         for member in members:
             members[member].monitor(count)
     return crashes
-
-
-@contextmanager
-def _first_signal(first: Callable[[str], object]) -> Iterator[None]:
-    """Call `first` at the first signal inside the `with` block; the next raise KeyboardInterrupt."""
-
-    def handler(number: int, frame: FrameType | None) -> None:
-        del frame
-        for each in _SIGNALS:
-            signal.signal(each, signal.default_int_handler)
-        first(signal.Signals(number).name)
-
-    with _handling(handler):
-        yield
-
-
-@contextmanager
-def signals_interrupt() -> Iterator[None]:
-    """Have SIGTERM, and SIGINT even where a shell has it ignored, raise KeyboardInterrupt."""
-    with _handling(signal.default_int_handler):
-        yield
-
-
-@contextmanager
-def _handling(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
-    before = {each: signal.signal(each, handler) for each in _SIGNALS}
-    try:
-        yield
-    finally:
-        for each, earlier in before.items():
-            signal.signal(each, earlier)

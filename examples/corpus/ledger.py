@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from threadsup import Crashed, MailboxClosed, Rejected, WorkerExited
+from threadsup import MailboxClosed, Rejected, WorkerExited
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -63,7 +63,12 @@ class Ledger:
 
 
 def _was_stopped(error: BaseException) -> bool:
-    """Return whether the error says that the worker ended in order, not that the file failed."""
+    """Return whether the worker ended before it came to the file, or was not waited for.
+
+    What a crash that is no `Exception` left behind is a `WorkerExited` too, but has that
+    crash as its cause. The reason alone would not tell: a stage that is stopped while it
+    is between two incarnations has ended with the crash of the first.
+    """
     if isinstance(error, WorkerExited):
-        return not isinstance(error.reason, Crashed)
+        return error.__cause__ is None
     return isinstance(error, MailboxClosed)

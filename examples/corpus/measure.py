@@ -103,7 +103,7 @@ class Record:
 
 
 def decode(data: bytes) -> str:
-    """Return the text of a source file, as its encoding cookie says, with `\\n` line ends.
+    """Return the text of a source file, as its encoding cookie says, with line ends of one kind.
 
     Raises:
         RefusedError: the encoding is unknown or is not what the bytes are in.

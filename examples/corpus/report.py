@@ -34,7 +34,8 @@ def aligned(rows: Sequence[Sequence[str]], sides: str, indent: str = "  ") -> st
         (
             indent
             + "  ".join(
-                f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)
+                f"{cell:{side}{width}}"
+                for cell, side, width in zip(row, sides, widths, strict=True)
             )
         ).rstrip()
         for row in rows
@@ -81,7 +82,7 @@ def _figures(run: Run) -> list[tuple[str, str, str]]:
         ("  lost", f"{len(account.lost):,}", "must be 0"),
         ("seconds", f"{run.seconds:.1f}", ""),
         ("items/s", f"{rate:,.0f}", ""),
-        ("crashes", f"{run.crashes:,}", f"{run.injected:,} of them by chaos"),
+        ("crashes", f"{run.crashes:,}", f"{run.injected:,} by chaos" if run.injected else ""),
         ("restarts", f"{run.restarts:,}", ""),
     ]
 
@@ -111,8 +112,7 @@ def _biggest(records: Iterable[Record]) -> str:
         return "no files"
     rows = [("lines", "bytes", "functions", "distinct names", "file")]
     rows += [
-        (f"{r.lines:,}", f"{r.size:,}", f"{r.functions:,}", f"{r.distinct:,}", r.name)
-        for r in best
+        (f"{r.lines:,}", f"{r.size:,}", f"{r.functions:,}", f"{r.distinct:,}", r.name) for r in best
     ]
     return "the biggest files: the top ten\n" + aligned(rows, ">>>><")
 
@@ -137,14 +137,16 @@ def _trouble(run: Run) -> list[str]:
 
 
 def _stop(run: Run) -> str:
-    waiting = [f"{count:,} before {stage}" for stage, count in run.undelivered.items() if count]
-    where = f"; of the files, {', '.join(waiting)}" if waiting else ""
-    return f"{run.report}{where}"
+    where = [f"{count:,} {place}" for place, count in run.whereabouts.items()]
+    return "\n".join(
+        [str(run.report), *([f"files on the way: {', '.join(where)}"] if where else [])]
+    )
 
 
 def interruption(note: Interruption) -> str:
     """Return what was in flight when a signal came."""
-    lines = [f"{note.signal} after {note.after:.1f} s: {len(note.in_flight):,} files in flight"]
+    in_flight = f"{len(note.in_flight):,} files in flight"
+    lines = [f"{note.signal} after {note.after:.1f} s: stopping in order, {in_flight}"]
     if note.in_hand:
         lines.append("in hand")
         lines.append(aligned(sorted(note.in_hand.items()), "<<"))

@@ -42,16 +42,16 @@ _SCHEMA = "CREATE TABLE IF NOT EXISTS files ({}, PRIMARY KEY (name)) WITHOUT ROW
 )
 # A record that is written again, because a crash came between the commit and the answer,
 # replaces itself.
-_UPSERT = "INSERT INTO files ({}) VALUES ({}) ON CONFLICT (name) DO UPDATE SET {}".format(
+_UPSERT = "INSERT INTO files ({}) VALUES ({}) ON CONFLICT (name) DO UPDATE SET {}".format(  # noqa: S608 - our own column names
     _NAMES,
     ", ".join("?" for _ in _COLUMNS),
     ", ".join(f"{quoted} = excluded.{quoted}" for quoted in _QUOTED.values()),
 )
-_SELECT = f"SELECT {_NAMES} FROM files"  # noqa: S608 - our own column names
+_SELECT = f"SELECT {_NAMES} FROM files"  # noqa: S608 - as above
 
 
 def shard_of(name: str, shards: int) -> int:
-    """Return the shard, 0 to `shards - 1`, that keeps the file `name`, in every process the same."""
+    """Return the shard, 0 to `shards - 1`, that keeps the file `name`; the same at all times."""
     return zlib.crc32(name.encode()) % shards
 
 
@@ -153,14 +153,19 @@ class Rows:
 def read_rows(directory: Path, shards: int) -> Rows:
     """Read all shards. The stores must have ended; blocks on the disk only.
 
+    A shard whose store was never started has no rows.
+
     Raises:
-        sqlite3.Error: a shard is missing or broken.
+        sqlite3.Error: a shard is broken.
     """
     records: dict[str, Record] = {}
     misplaced: list[str] = []
     for shard in range(shards):
-        address = shard_file(directory, shard).absolute().as_uri() + "?mode=ro"
-        with closing(sqlite3.connect(address, uri=True)) as connection:
+        path = shard_file(directory, shard)
+        if not path.exists():
+            continue
+        # Not read-only: such a reader leaves the files of the write-ahead log behind.
+        with closing(sqlite3.connect(path)) as connection:
             for row in connection.execute(_SELECT):
                 record = Record(*row)
                 if record.name in records or shard_of(record.name, shards) != shard:

@@ -61,9 +61,10 @@ def progress(total: int | None = None, every: float = 1.0) -> None:
 def _print_line(supervisor: Supervisor, total: int | None, seconds: float) -> None:
     items = supervisor.chain(CHAIN).statistics().items
     done = items.completed + items.dropped + items.failed
+    rate = done / seconds if seconds else 0.0
     of = "" if total is None else f" of {total:,}"
     print(
-        f"{seconds:7.1f} s {done:7,}{of} files {done / seconds:7,.0f} files/s"
+        f"{seconds:7.1f} s {done:7,}{of} files {rate:7,.0f} files/s"
         f" {items.in_flight:4,} in flight {supervisor.statistics().restarts:6,} restarts",
         file=sys.stderr,
         flush=True,

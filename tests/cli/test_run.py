@@ -78,7 +78,7 @@ def test_a_job_that_ends_is_done(tmp_path: Path) -> None:
         assert command.end() == 0, command.text
         assert "app: 1 worker" in command.out.items[0]
         assert "working" in command.out.items
-        command.wait_for("stopped 1 workers")
+        command.wait_for("stopped 0 workers")
         assert command.err.items == []
 
 

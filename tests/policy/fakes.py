@@ -112,7 +112,7 @@ class FakeHost:
     _fates: dict[ChildId, Fate] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, scope: ScopeRules, children: Mapping[ChildId, ChildRules]) -> FakeHost:
+    def of(cls, scope: ScopeRules, children: Mapping[Any, ChildRules]) -> FakeHost:
         """Return a host of a new scope."""
         return cls(new_scope(scope, children))
 

@@ -41,6 +41,16 @@ class Counter(Worker):
         self.value = start + step
 
 
+class Generating(Worker):
+    def on_receive(self, message: Any) -> Any:
+        yield message
+
+
+class Awaiting(Worker):
+    async def on_receive(self, message: Any) -> Any:
+        return message
+
+
 class Actor(pykka.ThreadingActor):
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -108,6 +118,22 @@ def test_handler_marks_a_function() -> None:
             "task",
             "must be a plain function, not a generator function: calling that runs nothing",
         ),
+        (
+            generator,
+            "stage",
+            "must be a plain function, not a generator function: "
+            "a stage returns a value, Drop, Reject or Stop",
+        ),
+        (
+            Generating,
+            "worker",
+            "must have a plain on_receive: calling a generator or a coroutine runs nothing",
+        ),
+        (
+            Awaiting,
+            "worker",
+            "must have a plain on_receive: calling a generator or a coroutine runs nothing",
+        ),
         (Counter, "handler", "must be a function, not the class Counter, recognised by itself"),
         (Actor, "stage", "must be a function or a Worker class, not the Pykka class Actor"),
         (task, "worker", "must be a subclass of Worker, not the function task"),
@@ -121,7 +147,7 @@ def test_what_cannot_be_run_is_told_with_the_remedy(target: Any, kind: Any, prob
 
 @pytest.mark.parametrize(
     ("target", "kind"),
-    [(task, "task"), (generator, "stage"), (int, "stage"), (Counter, "worker"), (Actor, "pykka")],
+    [(task, "task"), (task, "stage"), (int, "stage"), (Counter, "worker"), (Actor, "pykka")],
 )
 def test_what_can_be_run_has_no_problem(target: Any, kind: Any) -> None:
     """Functions, and classes of the right base, are targets."""

@@ -20,7 +20,7 @@ from threadsup._chain.stage import Stage, StageCell
 from threadsup._errors import CallingSelfError, MailboxClosed, UnknownChildError
 from threadsup._runtime.context import Place, Wakeup, current
 from threadsup._runtime.future import Future
-from threadsup._runtime.mailbox import Mailbox, Token
+from threadsup._runtime.mailbox import Mailbox
 from threadsup._runtime.outlet import Outlet
 from threadsup._runtime.pykka_compat import Envelope
 from threadsup._scope import rules_of_scope, rules_of_worker
@@ -59,8 +59,10 @@ class Chain:
         cells = [(cell, rules_of_worker(cell.spec)) for cell in self._cells.values()]
         self._scope = ChainScope(spec.id, "chain", rules, cells, services)
         self._scope.facade = self
-        self._lock = threading.Lock()
-        """Guards `_entered`, which only senders into the middle count."""
+        self._lock = threading.RLock()
+        """Guards `_entered`, which only senders into the middle count, and `_closed`
+        together with what it means for the head. Re-entrant: a signal handler may
+        close the chain it has interrupted."""
         self._entered = 0
         self._closed = False
         self._head = next(iter(self._cells.values())).mailbox
@@ -181,16 +183,15 @@ class Chain:
 
     def _send(self, raw: Any, at: ChildId | None, timeout: float | None) -> None:
         mailbox = self._head if at is None else self._cell(at).mailbox
-        if mailbox is not self._head:
-            if self._closed:
-                raise MailboxClosed(f"chain {self.id!r} is closed")
-            mailbox.put(raw, timeout)
-            with self._lock:
-                self._entered += 1
-        elif timeout == 0:
+        if self._closed and mailbox is not self._head:
+            raise MailboxClosed(f"chain {self.id!r} is closed")
+        if timeout == 0:
             mailbox.put_nowait(raw)
         else:
             mailbox.put(raw, timeout)
+        if mailbox is not self._head:
+            with self._lock:
+                self._entered += 1
 
     def drain(self, timeout: float | None = None) -> bool:
         """Wait until all items accepted before the call are finished.
@@ -219,17 +220,25 @@ class Chain:
             if self._closed:
                 return
             self._closed = True
-        self._head.shut("the chain is closed")
-        self._scope.send_through(self._scope.finish)
+            self._head.shut("the chain is closed")
+        self._scope.finish_behind()
 
     def shut(self) -> None:
         """Take no more items, and do not end. For the draining of a tree."""
-        self._closed = True
-        self._head.shut("the chain is drained, its tree is stopping")
+        with self._lock:
+            self._closed = True
+            self._head.shut("the chain is drained, its tree is stopping")
 
     def reopen(self) -> None:
-        """Take items again: the chain was started again. For its scope."""
-        self._closed = False
+        """Be as if never closed: the chain had ended and is started again. For its scope."""
+        with self._lock:
+            self._closed = False
+
+    def open(self, mailbox: Mailbox) -> None:
+        """Open the mailbox of a stage that starts, if it is to be. For that stage."""
+        with self._lock:
+            if not (self._closed and mailbox is self._head):
+                mailbox.open()
 
     @property
     def is_closed(self) -> bool:
@@ -241,7 +250,7 @@ class Chain:
         stages = {key: cell.statistics() for key, cell in self._cells.items()}
         sums = [cell.counts() for cell in self._cells.values()]
         undelivered = sum(stage.undelivered for stage in stages.values())
-        failed = sum(each["failed"] + each["abandoned"] + each["lost"] for each in sums)
+        failed = sum(each["failed"] + each["abandoned"] for each in sums)
         waiting = sum(cell.outlet.waiting + cell.in_hand for cell in self._cells.values())
         first = next(iter(stages.values()))
         items = Items(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from threadsup._policy.restart import NoRestart
     from threadsup._runtime.actor import Behaviour, Life
     from threadsup._runtime.context import Place
-    from threadsup._runtime.mailbox import Mailbox
+    from threadsup._runtime.mailbox import Mailbox, Token
     from threadsup._snapshot import WorkerStatistics
     from threadsup._specs import StageSpec
 
@@ -56,10 +56,18 @@ class StageCell(Cell):
     def decided(self, fate: Fate, why: NoRestart | None) -> None:
         """Close or shut the mailbox; results in the outbox share its fate."""
         if fate == "gone":
-            results = self.outlet.take_all()
-            self.count_lost(len(results))
-            self.lose(results, "its stage ended before it was handed on")
+            self.outlet.lose("its stage ended before it was handed on")
         super().decided(fate, why)
+
+    def _open(self) -> None:
+        # The head of a chain that was closed stays shut when its worker comes back.
+        self._place.chain.open(self.mailbox)
+
+    def _token_lost(self, token: Token) -> None:
+        # Here, not in the side thread: it runs no code of users, and is not to wait
+        # for that of a callback that blocks.
+        if token.lost is not None:
+            token.lost()
 
 
 @final

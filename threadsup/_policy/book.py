@@ -3,14 +3,16 @@
 Owns the frozen `Scope` and `Child`. It must not know the rules by which they
 move: nothing here changes anything, and all changes are made in
 `threadsup._policy.scope`.
+
+Both are named tuples: each step makes new ones, and takes half the time that it
+takes with frozen dataclasses.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from math import inf
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from threadsup._exits import ExitReason, Normal
 from threadsup._policy.intensity import Intensity
@@ -30,8 +32,7 @@ Condition: TypeAlias = Literal[
 `ended`: over for good; `held`: stopped by hand; `failed`: gave up, or did not start."""
 
 
-@dataclass(frozen=True, slots=True)
-class Child:
+class Child(NamedTuple):
     """One child: its rules, its present incarnation and what is asked of it."""
 
     rules: ChildRules
@@ -58,8 +59,7 @@ class Child:
         return self.condition in {"starting", "up", "stopping"}
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(NamedTuple):
     """One scope: its children in declared order, and the plan that is under way.
 
     The plan is three steps that are taken in this order: ask `to_stop`, wait for
@@ -69,7 +69,7 @@ class Scope:
     """
 
     rules: ScopeRules
-    children: MappingProxyType[ChildId, Child] = field(default_factory=lambda: MappingProxyType({}))
+    children: MappingProxyType[ChildId, Child] = MappingProxyType({})
     phase: Phase = "new"
     to_stop: tuple[ChildId, ...] = ()
     """Still to be asked to stop, last declared first."""
@@ -83,7 +83,7 @@ class Scope:
     """Whether the pause before a restart is running."""
     timer: int = 0
     """The number of the scope's own timer; an older one that is due means nothing."""
-    intensity: Intensity = field(default_factory=lambda: Intensity(0, 1.0))
+    intensity: Intensity = Intensity(0, 1.0)
     streak: int = 0
     """Restarts since the last quiet time, which choose the length of the pause."""
     last_restart: float = -inf

@@ -88,7 +88,8 @@ class Endings(Errands):
             self.down(key, reason, "gone", NoRestart.CHAIN_ENDED)
         elif temporary:
             self.down(key, reason, "gone", NoRestart.TEMPORARY)
-            self.forget(key)
+            # A bystander's end counts for nothing, but a chain has a hole there.
+            self.leave(key, child, reason, counts=child.rules.significant and self.rules.drains)
         else:
             self.down(key, reason, "restarts")
 
@@ -97,6 +98,10 @@ class Endings(Errands):
     ) -> None:
         self.down(key, reason, "gone", why)
         counts = child.rules.significant and self.rules.ends != "never"
+        self.leave(key, child, reason, counts=counts)
+
+    def leave(self, key: ChildId, child: Child, reason: ExitReason, *, counts: bool) -> None:
+        """Forget a temporary child that has ended, and mind whether its end `counts`."""
         if child.rules.restart == "temporary" and not (counts and self.rules.drains):
             self.forget(key)  # but it marks the place up to which a chain has ended
         if counts and self.came_up:
@@ -112,7 +117,8 @@ class Endings(Errands):
             for key, reason in early:
                 child = self.children.get(key)
                 # One that a restart of its siblings brought back has not ended.
-                if not self.stopped and (child is None or not self.comes_back(key, child)):
+                stays = child is None or not (child.retired or self.comes_back(key, child))
+                if stays and not self.stopped:
                     self.significant_end(key, reason)
             super().advance()
 

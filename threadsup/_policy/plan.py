@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from threadsup._exits import ChildId, ExitReason
+    from threadsup._policy.book import Child
     from threadsup._policy.protocol import Fate, Verb
 
 __all__ = ["Plan"]
@@ -29,6 +30,13 @@ _FATES: dict[Verb, Fate] = {
     "remove_child": "gone",
 }
 """What becomes of a child when an errand takes it down."""
+
+
+def leaves(child: Child) -> bool:
+    """Return whether a scope that goes down forgets this child."""
+    if child.rules.restart == "temporary":
+        return True
+    return any(errand.verb in {"add", "remove_child"} for errand in child.errands)
 
 
 class Plan(Turn):
@@ -110,7 +118,7 @@ class Plan(Turn):
         child = self.children[key]
         temporary = child.rules.restart == "temporary"
         if self.stopped:
-            return "gone" if temporary else self.fate
+            return "gone" if leaves(child) else self.fate
         verb = child.errands[0].verb if child.errands else "add"
         fate = _FATES.get(verb, "gone" if temporary else "restarts")
         return "gone" if child.retired or (temporary and fate == "held") else fate
@@ -137,6 +145,8 @@ class Plan(Turn):
 
     def launch(self, key: ChildId, fate: Fate) -> None:
         """Start an incarnation; `fate` becomes of the child if it does not come up."""
+        if key in self.to_stop:  # it ended before it was its turn, and starts by hand
+            self.to_stop = tuple(other for other in self.to_stop if other != key)
         number = self.children[key].incarnation + 1
         child = self.change(
             key, condition="starting", incarnation=number, fate="restarts", since=self.now
@@ -152,11 +162,10 @@ class Plan(Turn):
             for errand in child.errands:
                 done = errand.verb in {"stop_child", "remove_child"}
                 self.answer(errand, "ok" if done else "not_running")
-            asked = {errand.verb for errand in child.errands}
-            leaves = child.rules.restart == "temporary" or asked & {"add", "remove_child"}
-            self.decide(key, "gone" if leaves else self.fate, NoRestart.SCOPE_STOPPING)
-            self.change(key, errands=())
-            if leaves:
+            self.decide(key, self.outlook(key), NoRestart.SCOPE_STOPPING)
+            if child.errands:
+                self.change(key, errands=())
+            if leaves(child):
                 self.forget(key)
         self.tell(Over(self.verdict, self.came_up, self.gave_up, self.overran, self.culprit))
 

@@ -102,7 +102,7 @@ class _Step(Endings):
                 self.child_deadline(event)
             case Overdue():
                 self.overdue(event)
-            case Request():
+            case _:
                 self.requested(event)
         self.advance()
 
@@ -175,7 +175,8 @@ class _Step(Endings):
 
     def overdue(self, event: Overdue) -> None:
         child = self.current(event.key, event.incarnation)
-        if child is not None and child.condition == "up":
+        # One that was asked to stop has a limit for that, unless it is to drain first.
+        if child is not None and (child.condition == "up" or child.draining):
             self.fence(event.key, event.reason)
             self.exited(Exited(event.key, event.incarnation, event.reason))
 

@@ -7,8 +7,8 @@ in `plan`, `errands`, `endings` and `scope`, each built on the one before.
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
 from math import inf
+from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from threadsup._policy.protocol import (
     Decided,
     Fence,
     Forgotten,
+    Interrupt,
     ScopeRules,
     SetTimer,
     Tell,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FATES", "Turn"]
 
-_FIELDS = tuple(field.name for field in fields(Scope))
+_state = attrgetter(*Scope._fields)
 
 FATES: tuple[Fate, ...] = ("restarts", "held", "gone")
 """Each more final than the one before; nobody who is down is promised more later."""
@@ -70,17 +71,15 @@ class Turn:
     culprit: ChildId | None
 
     def __init__(self, scope: Scope, now: float) -> None:
-        for name in _FIELDS:
-            setattr(self, name, getattr(scope, name))
+        vars(self).update(zip(Scope._fields, scope, strict=True))
         # The proxy's own copy: `dict(proxy)` takes ten times as long.
         self.children: dict[ChildId, Child] = scope.children.copy()
         self.now = now
         self.actions: list[Action] = []
 
     def done(self) -> tuple[Scope, list[Action]]:
-        values: dict[str, Any] = {name: getattr(self, name) for name in _FIELDS}
-        values["children"] = MappingProxyType(self.children)
-        return Scope(**values), self.actions
+        vars(self)["children"] = MappingProxyType(self.children)
+        return Scope._make(_state(self)), self.actions
 
     @property
     def stopped(self) -> bool:
@@ -90,7 +89,7 @@ class Turn:
         self.actions.append(Tell(notice))
 
     def change(self, key: ChildId, **changes: Any) -> Child:
-        child = self.children[key] = replace(self.children[key], **changes)
+        child = self.children[key] = self.children[key]._replace(**changes)
         return child
 
     def current(self, key: ChildId, incarnation: int) -> Child | None:
@@ -137,12 +136,17 @@ class Turn:
         fate = max(fate, child.fate, key=FATES.index)
         if fate != child.fate:
             self.tell(Decided(key, fate, why))
-        if child.condition != "failed" and (fate != child.fate or child.condition == "restarting"):
-            self.change(key, condition=_CONDITIONS[fate])
-        self.change(key, fate=fate)
+        elif child.condition != "restarting":
+            return
+        failed = child.condition == "failed"
+        self.change(key, condition="failed" if failed else _CONDITIONS[fate], fate=fate)
 
     def fence(self, key: ChildId, reason: ExitReason) -> None:
-        self.actions.append(Fence(key, self.children[key].incarnation, reason))
+        """Abandon the incarnation; what may be interrupted is, before that at the latest."""
+        child = self.children[key]
+        if child.rules.interrupt and not child.interrupted:
+            self.actions.append(Interrupt(key, child.incarnation))
+        self.actions.append(Fence(key, child.incarnation, reason))
 
     def landed(self, key: ChildId) -> None:
         if self.launching == key:

@@ -1,8 +1,8 @@
 """The one boundary: every end of user code becomes exactly one exit.
 
-Owns one incarnation (`Life`): its thread, what it has in hand, its counters, and
-the loop that takes messages. It must not know who supervises it (a `Host` is
-told) nor what kind of worker it runs (a `Behaviour` is called).
+Owns one incarnation (`Life`): its thread, what it has in hand and its counters. It
+must not know who supervises it (a `Host` is told), what kind of worker it runs (a
+`Behaviour` is called), nor how messages are taken.
 
 What is in hand is settled once. The loop puts a message into `hand` before it is
 handled and pops it after; a crash pops it; fencing an abandoned incarnation pops
@@ -17,21 +17,24 @@ from __future__ import annotations
 import contextvars
 import threading
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 from threadsup._errors import WorkerExited
-from threadsup._exits import Crashed, ExitReason, Shutdown, describe_exception, reason_of
+from threadsup._exits import Crashed, ExitReason, describe_exception, reason_of
 from threadsup._runtime.context import Context, StopToken, enter, leave
-from threadsup._runtime.future import Future
-from threadsup._runtime.mailbox import END, WAKE, Mailbox, Token
-from threadsup._runtime.pykka_compat import Envelope, fail, succeed
+from threadsup._runtime.mailbox import Mailbox, Token
+from threadsup._runtime.pykka_compat import Envelope, fail
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from threadsup._exits import ChildId
+    from threadsup._runtime.interrupt import Guard
 
-__all__ = ["Behaviour", "Guard", "Host", "Life", "begin", "serve"]
+__all__ = ["Behaviour", "Host", "Life"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Host(Protocol):
@@ -51,13 +54,6 @@ class Host(Protocol):
 
     def complain(self, life: Life, what: str) -> None:
         """Something failed that changes nothing but ought to be known."""
-
-
-class Guard(Protocol):
-    """How the user code of a life is interrupted."""
-
-    def interrupt(self) -> None:
-        """Throw an asynchronous exception into it, if it is running. Never blocks for long."""
 
 
 class Behaviour(Protocol):
@@ -87,13 +83,13 @@ class Life:
         "context",
         "doing",
         "dropped",
+        "end",
         "failed",
         "fenced",
         "guard",
         "hand",
         "handled",
         "id",
-        "lost",
         "mailbox",
         "max_attempts",
         "number",
@@ -112,6 +108,8 @@ class Life:
         host: Host,
         *,
         max_attempts: int = 1,
+        guard: Guard | None = None,
+        hand: list[Any] | None = None,
     ) -> None:
         self.id: ChildId = context.id
         self.number = context.incarnation
@@ -124,15 +122,19 @@ class Life:
         self.up = False
         """Whether the start code has returned and the end has not been reported."""
         self.fenced = False
-        self.guard: Guard | None = None
+        self.guard = guard
         """Of a worker that may be interrupted: how."""
         self.doing = "on_start"
         """What its thread runs now, for reports."""
         self.since = monotonic()
         """Since when: the message in hand, or what `doing` says."""
-        self.hand: list[Any] = []
+        self.hand: list[Any] = [] if hand is None else hand
+        """The message in hand, if any; who pops it decides its outcome."""
         self.attempts = 0
         """How often the message in hand was tried before."""
+        self.end: Token | None = None
+        """Comes behind what is to be handled before it ends. One of its own: that of
+        a life that ended sooner may still be queued, and means nothing to this one."""
         self.taken = 0
         self.handled = 0
         self.failed = 0
@@ -142,8 +144,6 @@ class Life:
         """Of a stage: items that reached the sink."""
         self.dropped = 0
         """Of a stage: items that ended at `Drop` or `Stop`."""
-        self.lost = 0
-        """Of a stage: results that could not be handed on for good."""
 
     # -- for who administers it -----------------------------------------------------
 
@@ -165,7 +165,8 @@ class Life:
     def ask_to_stop(self, reason: ExitReason, by: float, *, drain: bool = False) -> None:
         """Ask it to end after the message in hand, or after all that is queued. Never blocks."""
         if drain:
-            self.mailbox.put_token(END)
+            self.end = Token()
+            self.mailbox.put_token(self.end)
         else:
             self.token.ask(reason, by)
             self.mailbox.signal(None)
@@ -196,11 +197,15 @@ class Life:
         enter(self.context)
         try:
             try:
-                behaviour.start()
+                if self.guard is not None:
+                    self.guard.attach()
+                self.guarded(behaviour.start)()
                 started = self.up = True
                 self._host.started(self)
                 self.doing, self.since = "message", monotonic()
-                reason = behaviour.run()
+                # One that was given up on while it started has a successor, and nothing
+                # to run: it only cleans up.
+                reason = self.token.reason if self.fenced else behaviour.run()
             except BaseException as error:  # noqa: BLE001 - the one boundary
                 reason = reason_of(error)
                 if not started:
@@ -209,7 +214,8 @@ class Life:
                     self.fail_hand(error, reason)
                     if isinstance(reason, Crashed):
                         self.doing, self.since = "on_failure", monotonic()
-                        self._clean_up(behaviour.fail, error)
+                        if crash := self._clean_up(behaviour.fail, error):
+                            self.complain(f"on_failure failed: {crash.error}")
             if started and not isinstance(reason, Crashed):
                 self.doing, self.since = "on_stop", monotonic()
                 reason = self._clean_up(behaviour.stop) or reason
@@ -218,16 +224,17 @@ class Life:
             self.up = False
             self._host.exited(self, reason, cause)
 
-    def _clean_up(self, hook: Callable[..., None], *args: BaseException) -> ExitReason | None:
+    def guarded(self, function: Callable[P, T]) -> Callable[P, T]:
+        """Return what calls `function`, code of users, so that it can be interrupted."""
+        return function if self.guard is None else self.guard.around(function)
+
+    def _clean_up(self, hook: Callable[..., None], *args: BaseException) -> Crashed | None:
         """Run a last hook; return the crash it made of itself, if it did."""
         try:
-            hook(*args)
+            self.guarded(hook)(*args)
         except BaseException as error:  # noqa: BLE001 - still the boundary
             reason = reason_of(error)
-            if not isinstance(reason, Crashed):
-                return None
-            self._host.complain(self, f"{self.doing} failed: {reason.error}")
-            return reason
+            return reason if isinstance(reason, Crashed) else None
         return None
 
     def complain(self, what: str) -> None:
@@ -272,113 +279,3 @@ class Life:
             else:
                 fail(raw.reply_to, answer)
         self._host.dead_letter(self, message, "failed", describe_exception(error))
-
-
-def serve(
-    life: Life,
-    handle: Callable[[Any], Any],
-    deliver: Callable[[Any, Any], None] | None = None,
-    arrived: Callable[[Token], None] | None = None,
-    *,
-    reply_errors: bool = False,
-) -> ExitReason:
-    """Take messages and handle them until told to stop; return the reason.
-
-    Args:
-        life: Whose messages.
-        handle: Called with each message.
-        deliver: Where results go, called `deliver(result, raw)` after the message
-            has left the hand, and who counts it; `None`: they answer asks.
-        arrived: Called with tokens that are neither `WAKE` nor `END`.
-        reply_errors: Whether an `Exception` while answering is only answered.
-    """
-    mailbox, token, hand = life.mailbox, life.token, life.hand
-    get, returned, signals = mailbox.get, mailbox.returned, mailbox.signals
-    senders, qsize, half = mailbox.senders, mailbox.qsize, mailbox.half
-    push, pop = hand.append, hand.pop
-    while True:
-        if returned:
-            life.attempts, raw = returned.popleft()
-        else:
-            raw = get()
-        kind = type(raw)
-        if signals:  # they go first: what was taken waits
-            if raw is WAKE:
-                mailbox.took_token()
-            else:
-                mailbox.give_back(raw, life.attempts)
-                life.attempts = 0
-            signals.clear()
-            if token.asked:
-                return token.reason
-            continue
-        if senders and qsize() <= half:
-            mailbox.wake_senders()
-        if kind is Token:
-            mailbox.took_token()
-            if raw is END:
-                return Shutdown()
-            if arrived is not None and raw is not WAKE:
-                arrived(raw)
-            continue
-        life.taken += 1
-        life.since = monotonic()
-        if kind is Envelope:
-            if not _answer(life, raw, handle, deliver, reply_errors=reply_errors):
-                return Shutdown()
-        else:
-            push(raw)
-            result = handle(raw)
-            try:
-                pop()
-            except IndexError:
-                return Shutdown()  # fenced meanwhile: nothing of this counts
-            if deliver is None:
-                life.handled += 1
-            else:
-                deliver(result, raw)
-        if life.attempts:
-            life.attempts = 0
-
-
-def _answer(
-    life: Life,
-    envelope: Envelope[Any],
-    handle: Callable[[Any], Any],
-    deliver: Callable[[Any, Any], None] | None,
-    *,
-    reply_errors: bool,
-) -> bool:
-    """Handle a message that somebody waits for; return `False` if fenced meanwhile."""
-    future = envelope.reply_to
-    if type(future) is Future and not begin(future):
-        life.taken -= 1
-        life.mailbox.count_cancelled()
-        return True
-    hand = life.hand
-    hand.append(envelope)
-    error: Exception | None = None
-    try:
-        result = handle(envelope.message)
-    except Exception as raised:
-        if not reply_errors:
-            raise
-        error = raised
-    try:
-        hand.pop()
-    except IndexError:
-        return False
-    if error is not None:
-        life.failed += 1
-        life.settle_failed(envelope, error)
-    elif deliver is not None:
-        deliver(result, envelope)
-    else:
-        life.handled += 1
-        succeed(future, result)
-    return True
-
-
-def begin(future: Future[Any]) -> bool:
-    """Mark a future as running; return `False` if it was cancelled while queued."""
-    return future.running() or future.set_running_or_notify_cancel()

@@ -165,6 +165,11 @@ class StopToken:
             # poke(), finds it free and wakes nobody.
             return -inf if wakeup.happened else min(end, self.by)
 
+    @property
+    def leaves(self) -> bool:
+        """Whether the thread is to leave its next wait and has not been told so."""
+        return self.fenced or (self.asked and self._task and not self._told)
+
     def check(self) -> None:
         """Raise `WorkerExit` where a wait would: before work that cannot be left."""
         with self._lock:

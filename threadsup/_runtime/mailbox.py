@@ -4,12 +4,6 @@ Owns the queue of one child through all its incarnations, and the waiting of
 senders for room. It must not know what is in a message, who consumes it, or why
 it is shut.
 
-Built on `queue.SimpleQueue`, whose `put` and `get` are one C call each. The lane
-for signals is a `deque` beside it: a signal is put there and a `WAKE` token into
-the queue, so that a sleeping consumer wakes; whatever a consumer gets, it looks
-at the signals first. Other tokens (`put_token`) travel in the user lane at their
-place, uncounted and unbounded.
-
 Three states. *Open*. *Shut*: senders are refused, what is queued stays for the
 next incarnation. *Closed*: shut, and what was queued has been taken over. The
 promise: a message is taken over by the closer or refused to its sender, in every
@@ -34,12 +28,12 @@ from __future__ import annotations
 import threading
 from collections import deque
 from contextlib import suppress
-from queue import Empty, SimpleQueue
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, final
 
 from threadsup._errors import CallingSelfError, MailboxClosed, MailboxFull
 from threadsup._runtime.context import Wakeup, current
+from threadsup._runtime.lanes import END, WAKE, Lanes, Token
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,39 +44,12 @@ if TYPE_CHECKING:
 __all__ = ["END", "WAKE", "Mailbox", "Token"]
 
 
-@final
-class Token:
-    """Something in the user lane that is no message: uncounted, unbounded.
-
-    Recognised by its exact type, so that no message can pretend to be one.
-    """
-
-    __slots__ = ("arrived", "lost")
-
-    def __init__(
-        self,
-        arrived: Callable[[], None] | None = None,
-        lost: Callable[[], None] | None = None,
-    ) -> None:
-        self.arrived = arrived
-        """What to call at the end of its way."""
-        self.lost = lost
-        """What to call instead if it can never get there."""
-
-
-WAKE: Final = Token()
-"""Tells a consumer that sleeps to look at the signals."""
-
-END: Final = Token()
-"""Tells a consumer that it has handled all that was to be handled."""
-
-
 def _ignore(messages: list[Any], why: str) -> None:
     """Let undelivered messages go: for a mailbox that nobody accounts for."""
 
 
 @final
-class Mailbox:
+class Mailbox(Lanes):
     """The two lanes of one child.
 
     The consumer's side (`get`, `signals`, `returned`, `senders`) is for one
@@ -92,22 +59,15 @@ class Mailbox:
     __slots__ = (
         "_capacity",
         "_closed",
-        "_half",
         "_lock",
         "_on_full",
-        "_open",
         "_push",
-        "_queue",
         "_refusal",
-        "_tokens",
         "_why",
-        "get",
+        "half",
         "id",
         "on_undelivered",
-        "qsize",
-        "returned",
         "senders",
-        "signals",
         "undelivered",
     )
 
@@ -118,16 +78,8 @@ class Mailbox:
         on_full: OnFull = "wait",
         on_undelivered: Callable[[list[Any], str], None] = _ignore,
     ) -> None:
+        super().__init__()
         self.id = id
-        self._queue: SimpleQueue[Any] = SimpleQueue()
-        self.get = self._queue.get
-        """Take the next of the user lane. Blocks. Then look at `signals` first."""
-        self.qsize = self._queue.qsize
-        self.signals: deque[Any] = deque()
-        """The lane that goes first."""
-        self.returned: deque[tuple[int, Any]] = deque()
-        """Taken and given back, each with the attempts it has cost so far: comes
-        before everything in the queue."""
         self.senders: deque[Wakeup] = deque()
         """Who waits for room; the consumer looks at it after every `get`."""
         self.on_undelivered = on_undelivered
@@ -136,18 +88,15 @@ class Mailbox:
         self.undelivered = 0
         """How many of those there were; written under `_lock`."""
         self._capacity = capacity
-        self._half = 0 if capacity is None else capacity // 2
+        self.half = 0 if capacity is None else capacity // 2
+        """At how many queued messages, or fewer, waiting senders are woken."""
         self._on_full = on_full
         self._lock = threading.RLock()
         """Guards the state and the counts; never held while anything waits. Re-entrant:
         a signal handler, or a destructor that the collector runs, may send from within."""
-        self._open = self._queue.put
         self._refusal = self._refuse
-        self._push: Callable[[Any], None] = self._open
+        self._push: Callable[[Any], None] = self._enqueue
         self._closed = False
-        self._tokens: deque[None] = deque()
-        """As many as there are tokens in the queue and in `returned`, or a moment more.
-        No number: `signal`, also from a signal handler, adds one without a lock."""
         self._why = ""
 
     # -- for senders ----------------------------------------------------------------
@@ -181,19 +130,8 @@ class Mailbox:
             MailboxFull: there is no room and the mailbox does not drop.
             MailboxClosed: the mailbox is shut or closed.
         """
-        if (
-            self._capacity is not None
-            and self.qsize() >= self._capacity
-            and self._is_full()
-            and not self._make_room(message)
-        ):
-            return
-        push = self._push
-        try:
-            push(message)
-        finally:
-            if self._push is not push:
-                self._take_over()
+        if not self.offer(message):
+            raise self._full()
 
     def offer(self, message: Any) -> bool:
         """Put a message unless it would have to wait for room. Never blocks.
@@ -217,6 +155,25 @@ class Mailbox:
                 self._take_over()
         return True
 
+    def hand_on(self, message: Any) -> bool:
+        """Put what the consumer before this one has made, unless there is no room.
+
+        For the stages of a chain. Being shut is for senders: what is kept for the next
+        incarnation is kept together with what was on its way. A mailbox that is closed
+        takes the message over, as its closer would have. Never blocks.
+        """
+        try:
+            return self.offer(message)
+        except MailboxClosed:
+            with self._lock:
+                if not self._closed:
+                    if self._is_full():
+                        return False
+                    self._enqueue(message)
+                    return True
+        self.lose([message], self._why)
+        return True
+
     def put_token(self, token: Token) -> bool:
         """Put a token at its place in the user lane, whether shut or full. Never blocks.
 
@@ -229,24 +186,12 @@ class Mailbox:
             self._put_token(token)
         return True
 
-    def signal(self, signal: object) -> None:
-        """Put a signal into the lane that goes first. Never blocks, is never refused.
-
-        A closed mailbox takes it as well: its consumer may be asleep, and is to leave.
-        Takes no lock, so that a signal handler may call it wherever it interrupts.
-        """
-        self.signals.append(signal)
-        self._put_token(WAKE)
-
-    def _put_token(self, token: Token) -> None:
-        self._tokens.append(None)  # first: there is never a token that is not counted
-        self._open(token)
-
     def wait_for_room(self, timeout: float | None = None, *, give_way: bool = False) -> bool:
         """Wait until there is room; with `give_way` return `False` if asked to stop.
 
         Returns `True` for a mailbox that is shut, too: the put that follows is
-        refused, and says why.
+        refused, and says why. With `give_way`, which is for `hand_on`, only for one
+        that is closed.
 
         Raises:
             MailboxFull: not within `timeout` seconds.
@@ -258,7 +203,7 @@ class Mailbox:
         finally:
             # Woken and not coming: the time was up, a stop, Ctrl-C. The room is for
             # somebody else, and the consumer, who may be asleep, will not say so again.
-            if not admitted and self.senders and self._admits():
+            if not admitted and self._admits():
                 self._wake(1)
         return admitted
 
@@ -268,7 +213,7 @@ class Mailbox:
             wakeup = Wakeup()
             self.senders.append(wakeup)
             try:
-                if self._admits():
+                if self._admits(inner=give_way):
                     return True
                 context = current()
                 if context is not None and context.home is self:
@@ -277,59 +222,45 @@ class Mailbox:
                 if not wakeup.wait(left, give_way=give_way):
                     # The time may be up in the moment in which room was made for
                     # this very sender: not to take it then would lose the wake-up.
-                    if self._admits():
+                    if self._admits(inner=give_way):
                         return True
                     if give_way and (end is None or monotonic() < end):
                         return False
-                    msg = f"no room for a message to {self.id!r} within {timeout:g} s"
-                    raise MailboxFull(msg)
+                    raise MailboxFull(f"no room for a message to {self.id!r} in {timeout:g} s")
             finally:
                 with suppress(ValueError):  # the consumer took it out to wake it
                     self.senders.remove(wakeup)
 
-    def _admits(self) -> bool:
-        """Tell whether a put need not wait: there is room, or it will be refused."""
-        return self._push is self._refusal or not self._is_full()
+    def _admits(self, *, inner: bool = False) -> bool:
+        """Tell whether a put, or an `inner` hand-on, need not wait for room."""
+        refused = self._closed if inner else self._push is self._refusal
+        return refused or not self._is_full()
 
     def _is_full(self) -> bool:
         return self._capacity is not None and self._messages() >= self._capacity
-
-    def _messages(self) -> int:
-        """Count the messages in the queue: as many, or a moment less."""
-        return self.qsize() - len(self._tokens)
 
     def _make_room(self, message: Any) -> bool:
         """Do what `on_full` says at the bound; return whether to go on and put."""
         if self._push is self._refusal:
             return True  # the put that follows is refused, and says why
         if self._on_full == "drop_new":
-            self._lose([message], "dropped at the bound")
+            self.lose([message], "dropped at the bound")
             return False
         if self._on_full == "drop_old":
             with self._lock:
                 oldest = self._pop_message()
-            self._lose(oldest, "dropped at the bound")
+            self.lose(oldest, "dropped at the bound")
             return True
-        msg = f"the mailbox of {self.id!r} is full ({self._capacity} messages)"
-        raise MailboxFull(msg)
+        raise self._full()
 
-    def _pop_message(self) -> list[Any]:
-        """Take the oldest message out; tokens on the way go to the end."""
-        for _ in range(self.qsize()):
-            try:
-                raw = self._queue.get_nowait()
-            except Empty:
-                break
-            if type(raw) is not Token:
-                return [raw]
-            self._open(raw)
-        return []
+    def _full(self) -> MailboxFull:
+        return MailboxFull(f"the mailbox of {self.id!r} is full ({self._capacity} messages)")
 
     def _refuse(self, message: Any) -> None:  # noqa: ARG002 - stands in for put
-        msg = f"{self.id!r} takes no messages: {self._why}"
-        raise MailboxClosed(msg)
+        raise MailboxClosed(f"{self.id!r} takes no messages: {self._why}")
 
-    def _lose(self, raws: list[Any], why: str) -> None:
+    def lose(self, raws: list[Any], why: str) -> None:
+        """Take over what was on its way here, as undelivered. Never blocks for long."""
         if raws:
             self._count_undelivered(raws)
             self.on_undelivered(raws, why)
@@ -345,18 +276,13 @@ class Mailbox:
             if not self._closed:
                 return  # shut only: the message waits for the next incarnation
             left = self._drain()
-        self._lose(left, self._why)
+        self.lose(left, self._why)
 
     # -- for the consumer -----------------------------------------------------------
 
-    @property
-    def half(self) -> int:
-        """At how many queued messages, or fewer, waiting senders are woken."""
-        return self._half
-
     def took_token(self) -> None:
         """Note that a token has left the queue."""
-        self._tokens.pop()
+        super().took_token()
         # A consumer that judges by `qsize` has taken the token for a message.
         if self.senders:
             self.wake_senders()
@@ -370,14 +296,11 @@ class Mailbox:
         with self._lock:
             closed = self._closed
             if not closed:
-                self.returned.appendleft((attempts, raw))
-                # Who gives back may be an incarnation that was given up on, and the
-                # next one be asleep already, having seen nothing here.
-                self._put_token(WAKE)
+                self._return(raw, attempts)
             elif type(raw) is Token:
                 self._tokens.pop()
         if closed and raw is not WAKE:
-            self._lose([raw], self._why)
+            self.lose([raw], self._why)
 
     def count_cancelled(self) -> None:
         """Count as undelivered a message whose sender has taken it back."""
@@ -390,7 +313,7 @@ class Mailbox:
         Not one by one: a wake-up costs a hundred times what a put does, and a
         queue that is half empty keeps the consumer busy while they come.
         """
-        if self._capacity is not None and (messages := self._messages()) <= self._half:
+        if self._capacity is not None and (messages := self._messages()) <= self.half:
             self._wake(self._capacity - messages)
 
     def _wake(self, count: int | None = None) -> None:
@@ -417,7 +340,7 @@ class Mailbox:
         """Take messages again."""
         with self._lock:
             self._closed = False
-            self._push = self._open
+            self._push = self._enqueue
 
     def close(self, why: str) -> list[Any]:
         """Shut, and take over what is queued: messages, and tokens but `WAKE`.
@@ -453,33 +376,6 @@ class Mailbox:
         self._why = why
         self._push = self._refusal
 
-    def _take_all(self) -> list[Any]:
-        """Take everything out but `WAKE`."""
-        left = [raw for _, raw in self.returned]
-        self.returned.clear()
-        for raw in left:
-            if type(raw) is Token:
-                self._tokens.pop()
-        return left + self._drain()
-
-    def _drain(self) -> list[Any]:
-        """Empty the queue of everything but `WAKE`: whom that is to wake still sleeps."""
-        left = []
-        asleep = False
-        try:
-            while True:
-                raw = self._queue.get_nowait()
-                if type(raw) is Token:
-                    self._tokens.pop()
-                if raw is WAKE:
-                    asleep = True
-                else:
-                    left.append(raw)
-        except Empty:
-            if asleep:
-                self._put_token(WAKE)
-            return left
-
     @property
     def pending(self) -> int:
         """Messages queued and not taken; exact when nobody is putting or taking."""
@@ -489,4 +385,4 @@ class Mailbox:
     @property
     def is_open(self) -> bool:
         """Whether messages are taken."""
-        return self._push is self._open
+        return self._push is self._enqueue

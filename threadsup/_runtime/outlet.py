@@ -3,28 +3,29 @@
 Owns the handing on of results and what is left of it when a stage stops in the
 middle. It must not know chains: it is given the next mailbox, or a function.
 
-An outlet outlives the incarnations of its stage. A result that could not be
-handed on, because the next stage is full and this one was asked to stop, stays
-in `outbox`, and the next incarnation hands it on before it takes anything new.
-While a result is on its way it is in no outbox and no hand: taking it out is
-what claims it, so two incarnations never hand on the same one.
+An outlet outlives the incarnations of its stage. A result that finds no room waits
+in it, and if its stage is asked to stop meanwhile, the next incarnation hands it on
+before it takes anything new. No result is handed on twice and none is left behind,
+though two incarnations, one of them given up on, may be at it: both do it under one
+lock, which is held while nothing waits, and who was given up on puts nothing in.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from threadsup._errors import MailboxClosed, Rejected, WorkerExited
+from threadsup._errors import MailboxClosed, Rejected
 from threadsup._exits import ExitReason, Normal, WorkerExit, describe_exception
 from threadsup._results import Drop, Reject, Stop
-from threadsup._runtime.actor import Life, serve
 from threadsup._runtime.pykka_compat import Envelope, succeed
+from threadsup._runtime.serving import serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from threadsup._runtime.actor import Behaviour
+    from threadsup._runtime.actor import Behaviour, Life
     from threadsup._runtime.mailbox import Mailbox, Token
 
 __all__ = ["Outlet", "StageBehaviour"]
@@ -42,21 +43,42 @@ class Outlet:
         """The next stage's mailbox; `None`: this is the last stage."""
         self.on_result = on_result
         """What the last stage calls with each result, in its own thread."""
-        self.outbox: deque[Any] = deque()
-        """Results that wait to be handed on while no incarnation is at it."""
-        self.sink_errors = 0
+        self._outbox: deque[Any] = deque()
+        self._lock = threading.Lock()
+        """Guards `_outbox`; taken only when there was no room, and once in a life."""
 
     @property
     def waiting(self) -> int:
         """How many results wait to be handed on."""
-        return len(self.outbox)
+        return len(self._outbox)
 
-    def take_all(self) -> list[Any]:
-        """Take over what could not be handed on: the stage has ended for good."""
-        left = []
-        while self.outbox:
-            left.append(self.outbox.popleft())
-        return left
+    def keep(self, result: Any, life: Life) -> bool:
+        """Keep a result that found no room; return `False` for one given up on.
+
+        The lock orders this against the next incarnation's first look, and against
+        `lose`. Both come after the fence: either they find the result here, or the
+        fence is seen here.
+        """
+        with self._lock:
+            if not life.fenced:
+                self._outbox.append(result)
+            return not life.fenced
+
+    def hand_on(self) -> bool:
+        """Hand on the first of what is kept; return whether that is all. Never blocks."""
+        assert self.next is not None
+        with self._lock:
+            if self._outbox and self.next.hand_on(self._outbox[0]):
+                self._outbox.popleft()
+            return not self._outbox
+
+    def lose(self, why: str) -> None:
+        """Give up what is kept: the stage has ended for good. Counted where it was to go."""
+        with self._lock:
+            left = list(self._outbox)
+            self._outbox.clear()
+        if self.next is not None:
+            self.next.lose(left, why)
 
     def pass_token(self, token: Token) -> None:
         """Send a token on, or, at the end of its way, tell it so. Never blocks."""
@@ -103,9 +125,9 @@ class StageBehaviour:
         function = self._function
         if function is None:
             function = self._worker.instance.on_receive  # type: ignore[union-attr]
-        self._flush()
         if self._outlet.next is None:
             return serve(self._life, self._to_sink(function), self._finish, self._arrived)
+        self._flush()
         return serve(self._life, function, self._hand_on, self._arrived)
 
     def _arrived(self, token: Token) -> None:
@@ -123,34 +145,25 @@ class StageBehaviour:
         if type(raw) is Envelope:
             raw.message = result  # the envelope travels with its item to the sink
             result = raw
+        mailbox = self._outlet.next
+        assert mailbox is not None
         try:
-            if self._outlet.next.offer(result):  # type: ignore[union-attr]
+            if mailbox.offer(result):
                 return
-        except MailboxClosed as error:
-            self._lose(result, error)
-            return
-        self._outlet.outbox.append(result)
-        self._flush()
+        except MailboxClosed:
+            pass  # or only shut, which is for senders
+        if self._outlet.keep(result, self._life):
+            self._flush()
+        else:
+            mailbox.lose([result], "its stage was abandoned before it was handed on")
 
     def _flush(self) -> None:
-        """Hand on what is in the outbox, waiting for room; leave if asked to stop."""
-        outbox, mailbox = self._outlet.outbox, self._outlet.next
-        while outbox and mailbox is not None:
-            try:
-                result = outbox.popleft()
-            except IndexError:
-                return
-            try:
-                while not mailbox.offer(result):
-                    if not mailbox.wait_for_room(give_way=True):
-                        outbox.appendleft(result)
-                        raise WorkerExit(self._life.token.reason)
-            except MailboxClosed as error:
-                self._lose(result, error)
-
-    def _lose(self, result: Any, error: BaseException) -> None:
-        self._life.lost += 1
-        self._life.settle_failed(result, WorkerExited(str(error)))
+        """Hand on what is kept, waiting for room; leave if asked to stop."""
+        outlet = self._outlet
+        assert outlet.next is not None
+        while not outlet.hand_on():
+            if not outlet.next.wait_for_room(give_way=True):
+                raise WorkerExit(self._life.token.reason)
 
     def _end_item(self, result: Drop | Reject | Stop, raw: Any) -> None:
         """Handle a result that says where the item goes instead of further."""
@@ -195,7 +208,6 @@ class StageBehaviour:
         if kind is Drop or kind is Reject or kind is Stop:
             self._end_item(result, raw)
         elif kind is _SinkError:
-            self._outlet.sink_errors += 1
             self._life.failed += 1
             self._life.settle_failed(raw, result.error)
             self._life.complain(f"on_result failed: {describe_exception(result.error)}")
@@ -213,4 +225,3 @@ class _SinkError:
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
-

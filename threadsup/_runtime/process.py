@@ -10,6 +10,7 @@ as soon as the main thread and all threads that are no daemons have ended.
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import threading
 from types import MappingProxyType
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = ["Tree", "enrol", "exiting", "strike", "trees"]
+
+
+_logger = logging.getLogger("threadsup")
 
 
 class Tree(Protocol):
@@ -84,7 +88,10 @@ def exiting() -> bool:
 def _at_exit() -> None:
     _process.exiting = True
     for tree in reversed(list(_process.trees.values())):
-        tree.leave_process()
+        try:
+            tree.leave_process()
+        except Exception:  # a tree that is broken, whatever it is, keeps no other from its end
+            _logger.exception("supervisor %r did not stop as the process ended", tree.name)
 
 
 def _after_fork_in_child() -> None:

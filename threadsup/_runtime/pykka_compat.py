@@ -8,10 +8,13 @@ own loop, its registry and its stop-all branch are never reached from here.
 from __future__ import annotations
 
 from concurrent.futures import InvalidStateError
+from contextlib import suppress
 from queue import Full
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pykka import ActorDeadError
 from pykka._envelope import Envelope
+from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
 from pykka.messages import _ActorStop as ActorStop
 
 if TYPE_CHECKING:
@@ -19,7 +22,17 @@ if TYPE_CHECKING:
 
     import pykka
 
-__all__ = ["ActorStop", "Envelope", "Inbox", "build", "fail", "handle", "retire", "succeed"]
+__all__ = [
+    "ActorStop",
+    "Envelope",
+    "Inbox",
+    "build",
+    "fail",
+    "handle",
+    "is_traversable",
+    "retire",
+    "succeed",
+]
 
 
 class _Mailbox(Protocol):
@@ -42,13 +55,19 @@ class Inbox:
         self._stop = stop
 
     def put(self, envelope: Envelope[Any], /) -> None:
-        """Put a message; may block at the bound of the mailbox."""
+        """Put a message; may block at the bound of the mailbox.
+
+        An ask of a closed mailbox fails through its future, as Pykka's does.
+        """
         if type(envelope.message) is ActorStop:
             self._stop(envelope.reply_to)
         elif envelope.reply_to is None:
             self._mailbox.put(envelope.message)
         else:
-            self._mailbox.put(envelope)
+            try:
+                self._mailbox.put(envelope)
+            except ActorDeadError as error:
+                fail(envelope.reply_to, error)
 
     def get(self) -> Envelope[Any]:
         """Refuse: only the actor's own loop, which never runs here, would call it."""
@@ -75,17 +94,27 @@ def build(
         TypeError: its `__init__` did not call `super().__init__()`.
     """
     actor = cls.__new__(cls, *args, **kwargs)
-    actor._create_actor_inbox = lambda: inbox  # type: ignore[method-assign]  # noqa: SLF001
-    actor.__init__(*args, **kwargs)  # type: ignore[misc]
-    if getattr(actor, "_actor_ref", None) is None:
-        msg = f"{cls.__qualname__}.__init__() must call super().__init__()"
-        raise TypeError(msg)
+    # Past a __setattr__ and a __getattr__ of the class: before and without __init__
+    # neither need work.
+    object.__setattr__(actor, "_create_actor_inbox", lambda: inbox)
+    cls.__init__(actor, *args, **kwargs)
+    if "_actor_ref" not in object.__getattribute__(actor, "__dict__"):
+        raise TypeError(f"{cls.__qualname__}.__init__() must call super().__init__()")
     return actor
 
 
 def handle(actor: pykka.ThreadingActor, message: Any) -> Any:
     """Let the actor handle a message, a proxy's calls and reads included."""
-    return actor._handle_receive(message)  # noqa: SLF001
+    kind = type(message)  # exactly: isinstance() would ask the message for its __class__
+    if kind is ProxyCall or kind is ProxyGetAttr or kind is ProxySetAttr:
+        return actor._handle_receive(message)  # noqa: SLF001
+    return actor.on_receive(message)
+
+
+def is_traversable(attribute: object) -> bool:
+    """Return whether `pykka.traversable` has marked an attribute or its class."""
+    marks = ("_pykka_traversable", "pykka_traversable")
+    return any(getattr(attribute, mark, False) is True for mark in marks)
 
 
 def retire(actor: pykka.ThreadingActor) -> None:
@@ -96,16 +125,12 @@ def retire(actor: pykka.ThreadingActor) -> None:
 def succeed(future: pykka.Future[Any] | None, value: Any) -> None:
     """Settle a future of ours or of Pykka's; one settled or cancelled stays as it is."""
     if future is not None:
-        try:
+        with suppress(InvalidStateError, Full):
             future.set(value)
-        except (InvalidStateError, Full):
-            pass
 
 
 def fail(future: pykka.Future[Any] | None, error: BaseException) -> None:
     """Settle a future with an error; one settled or cancelled stays as it is."""
     if future is not None:
-        try:
+        with suppress(InvalidStateError, Full):
             future.set_exception((type(error), error, error.__traceback__))
-        except (InvalidStateError, Full):
-            pass

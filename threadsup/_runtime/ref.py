@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, final, overload
 from threadsup._errors import CallingSelfError, MailboxClosed, ReplyTimeout
 from threadsup._runtime.context import current
 from threadsup._runtime.future import Future
+from threadsup._runtime.proxy import Proxy
 from threadsup._runtime.pykka_compat import Envelope
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from threadsup._exits import ChildId, Exit, ExitReason
     from threadsup._runtime.mailbox import Mailbox
-    from threadsup._runtime.proxy import Proxy
     from threadsup._snapshot import WorkerStatistics
 
 __all__ = ["ASK_TIMEOUT", "Keeper", "WorkerRef"]
@@ -163,11 +163,11 @@ class WorkerRef:
     def proxy(self) -> Proxy:
         """Return a proxy of a Pykka class's methods and attributes, valid across restarts.
 
+        Never blocks.
+
         Raises:
             TypeError: the worker is no Pykka class.
         """
-        from threadsup._runtime.proxy import Proxy  # noqa: PLC0415 - proxies hold refs
-
         return Proxy(self, self._keeper.target)
 
     @overload

@@ -32,16 +32,24 @@ class Side:
     """A thread that runs what it is given, in order, whatever it raises."""
 
     def __init__(self, name: str) -> None:
-        self._inbox = Mailbox(f"{name}-side", on_undelivered=self._run_late)
-        self._thread = threading.Thread(target=self._main, name=f"{name}-side", daemon=True)
+        self._name = f"{name}-side"
+        self._inbox = Mailbox(self._name, on_undelivered=self._run_late)
+        self._thread: threading.Thread | None = None
         self.dropped = 0
         """Events that were dropped; may miss some that were dropped at once."""
         self.failed = 0
         """Callbacks that raised."""
 
     def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        """Start the thread; after `end()` another one.
+
+        Raises:
+            RuntimeError: it could not be started; it may be tried again.
+        """
+        self._inbox.open()
+        thread = threading.Thread(target=self._main, name=self._name, daemon=True)
+        thread.start()
+        self._thread = thread
 
     def do(self, job: Callable[[], object]) -> None:
         """Have `job()` run. Never blocks, never drops; after the end runs it here."""
@@ -66,18 +74,21 @@ class Side:
 
     def join(self, timeout: float | None) -> bool:
         """Wait for its end; return whether it has ended."""
-        if self._thread.ident is not None:
-            self._thread.join(timeout)
+        if self._thread is None:
+            return True
+        self._thread.join(timeout)
         return not self._thread.is_alive()
 
     @property
     def is_current(self) -> bool:
         """Whether the calling thread is this one."""
-        return threading.get_ident() == self._thread.ident
+        # Not by its ident, which a later thread may be given.
+        return threading.current_thread() is self._thread
 
     def _main(self) -> None:
         while (job := self._inbox.get()) is not END:
             self.run(job)
+            del job  # while it waits for the next one, it keeps nothing of the last
         self._run_late(self._inbox.close("its tree has ended"), "")
 
     def _run_late(self, jobs: list[Any], why: str) -> None:  # noqa: ARG002

@@ -15,16 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 from threadsup._errors import NoReply
 from threadsup._exits import ExitReason, Normal, Shutdown, WorkerExit
-from threadsup._runtime.actor import Life, begin, serve
 from threadsup._runtime.context import current
 from threadsup._runtime.future import Future
-from threadsup._runtime.mailbox import END, WAKE, Token
+from threadsup._runtime.mailbox import Token
 from threadsup._runtime.pykka_compat import Envelope, Inbox, build, fail, handle, retire, succeed
+from threadsup._runtime.serving import begin, forget, give_back, put_down, serve, take_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     import pykka
+
+    from threadsup._runtime.actor import Life
+    from threadsup._runtime.interrupt import Guard
 
 __all__ = ["HandlerBehaviour", "PykkaBehaviour", "TaskBehaviour", "WorkerBehaviour", "receive"]
 
@@ -70,7 +73,7 @@ class TaskBehaviour:
     ) -> None:
         self._life = life
         self._call = target, args, kwargs
-        life.context.tasks = self
+        life.context.tasks = self if life.guard is None else _Aside(self, life.guard)
 
     def start(self) -> None:
         """Do nothing: a task is up when its thread is."""
@@ -79,7 +82,7 @@ class TaskBehaviour:
         """Call the function; its return is a normal end, whatever it returns."""
         target, args, kwargs = self._call
         self._life.doing = "task"
-        target(*args, **kwargs)
+        self._life.guarded(target)(*args, **kwargs)
         self._settle()
         return Normal()
 
@@ -94,34 +97,37 @@ class TaskBehaviour:
     def receive(self, timeout: float | None) -> Any:
         """Return the next message; `queue.Empty` when the time is up."""
         self._settle()
-        life, mailbox = self._life, self._life.mailbox
+        life, mailbox, token = self._life, self._life.mailbox, self._life.token
         end = inf if timeout is None else monotonic() + timeout
         while True:
             raw = self._take(end)
-            if mailbox.senders and mailbox.qsize() <= mailbox.half:
-                mailbox.wake_senders()
             if type(raw) is Token:
+                if token.leaves:
+                    give_back(life, raw)
+                    continue
                 mailbox.took_token()
-                if raw is END:
+                if raw is life.end:
                     raise WorkerExit(Shutdown())
                 continue
-            if type(raw) is Envelope:
-                if type(raw.reply_to) is Future and not begin(raw.reply_to):
-                    mailbox.count_cancelled()
-                    continue
-                message = raw.message
-            else:
-                message = raw
-            life.taken += 1
             life.since = monotonic()
             life.hand.append(raw)
-            return message
+            life.taken += 1
+            if token.leaves:  # only now, for the reason that is given in `serve`
+                put_down(life)
+                continue
+            if mailbox.senders and mailbox.qsize() <= mailbox.half:
+                mailbox.wake_senders()
+            if type(raw) is not Envelope:
+                return raw
+            if type(raw.reply_to) is not Future or begin(raw.reply_to):
+                return raw.message
+            forget(life)
 
     def _take(self, end: float) -> Any:
-        """Take something of the mailbox, signals first; leave when asked to stop.
+        """Take something of the mailbox; leave when asked to stop.
 
-        The flag is read before each wait, and asking puts a token behind setting
-        it, so a stop either is seen here or ends the wait.
+        Asking puts a token into the mailbox after the flag is set, so a stop is seen
+        before the wait, or ends it.
         """
         life, mailbox, token = self._life, self._life.mailbox, self._life.token
         while True:
@@ -129,31 +135,22 @@ class TaskBehaviour:
                 token.check()
                 if monotonic() >= token.by:
                     raise WorkerExit(token.reason)
-            mailbox.signals.clear()
             if mailbox.returned:
-                life.attempts, raw = mailbox.returned.popleft()
-                return raw
+                return take_back(life)
             life.attempts = 0
             limit = min(end, token.by)
             try:
                 if limit == inf:
-                    raw = mailbox.get()
-                else:
-                    raw = mailbox.get(timeout=max(0.0, limit - monotonic()))
+                    return mailbox.get()
+                return mailbox.get(timeout=max(0.0, limit - monotonic()))
             except Empty:
-                if token.asked and monotonic() >= token.by:
-                    raise WorkerExit(token.reason) from None
-                raise
-            if not mailbox.signals:
-                return raw
-            if raw is WAKE:
-                mailbox.took_token()
-            else:
-                mailbox.give_back(raw)
+                if limit == end:
+                    raise
+                # Not the caller's time is up, but that for stopping.
 
     def reply(self, value: object) -> None:
         """Answer the ask in hand."""
-        raw = self._life.hand[-1] if self._life.hand else None
+        raw = next(iter(self._life.hand), None)  # one look: it may be fenced meanwhile
         if type(raw) is not Envelope or raw.reply_to is None:
             raise RuntimeError("there is nothing to reply to: what was received last was told")
         if type(raw.reply_to) is Future and raw.reply_to.done():
@@ -169,6 +166,24 @@ class TaskBehaviour:
         self._life.handled += 1
         if type(raw) is Envelope:
             fail(raw.reply_to, NoReply(f"{self._life.id!r} went on without a reply"))
+
+
+class _Aside:
+    """What a task calls that may be interrupted, but not in the middle of these.
+
+    Between the mailbox and the hand a message would be lost, and a future that is
+    half settled never wakes who waits for it.
+    """
+
+    def __init__(self, task: TaskBehaviour, guard: Guard) -> None:
+        self._task = task
+        self._guard = guard
+
+    def receive(self, timeout: float | None) -> Any:
+        return self._guard.aside(self._task.receive, timeout)
+
+    def reply(self, value: object) -> None:
+        self._guard.aside(self._task.reply, value)
 
 
 class HandlerBehaviour:

@@ -119,13 +119,21 @@ def target_problem(target: object, kind: Kind) -> str:
     kind_of_class = _class_kind(target)
     if kind in ("worker", "pykka"):
         base = "Worker" if kind == "worker" else "pykka.ThreadingActor"
-        fine = kind_of_class == kind
-        return "" if fine else f"must be a subclass of {base}, not {shown(target)}"
+        if kind_of_class != kind:
+            return f"must be a subclass of {base}, not {shown(target)}"
+        return _hook_problem(target) if kind == "worker" else ""
     if kind_of_class == "pykka" and kind == "stage":
         return f"must be a function or a Worker class, not the Pykka class {name_of(target)}"
     if kind_of_class:
         return f"must be a function, not {shown(target)}, recognised by itself"
     return next(_function_problems(target, kind), "")
+
+
+def _hook_problem(target: Any) -> str:
+    on_receive = getattr(target, "on_receive", None)
+    if inspect.isgeneratorfunction(on_receive) or inspect.iscoroutinefunction(on_receive):
+        return "must have a plain on_receive: calling a generator or a coroutine runs nothing"
+    return ""
 
 
 def _function_problems(target: object, kind: Kind) -> Iterator[str]:
@@ -140,8 +148,11 @@ def _function_problems(target: object, kind: Kind) -> Iterator[str]:
         yield f"must be {expected}, not {shown(target)}"
     if inspect.iscoroutinefunction(target):
         yield "must be a plain function, not a coroutine function: call asyncio.run() in one"
-    if inspect.isgeneratorfunction(target) and kind != "stage":
-        yield "must be a plain function, not a generator function: calling that runs nothing"
+    if inspect.isgeneratorfunction(target):
+        why = "a stage returns a value, Drop, Reject or Stop"
+        if kind != "stage":
+            why = "calling that runs nothing"
+        yield f"must be a plain function, not a generator function: {why}"
 
 
 def arity_problem(

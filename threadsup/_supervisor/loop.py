@@ -34,17 +34,24 @@ class Loop:
         self.over = False
         """Set, by what is called, to end the thread."""
         self._crashed = crashed
+        self._failure: BaseException | None = None
+        """What ended the thread that ought not to have."""
         self._soon: deque[Call] = deque()
         self.started = False
         self._late = threading.Lock()
         """Stands in for the thread when there is none yet, or none any more."""
         self.thread = threading.Thread(target=self._main, name=f"{name}-supervisor", daemon=True)
 
-    def start(self) -> None:
-        """Start the thread."""
-        with self._late:
-            self.started = True
+    def start(self, first: Call) -> None:
+        """Start the thread; `first` comes before whatever is requested from now on.
+
+        Raises:
+            RuntimeError: the thread could not be started; it may be tried again.
+        """
         self.thread.start()
+        with self._late:
+            self.inbox.put(first)
+            self.started = True
 
     def post(self, call: Callable[[Any], None], argument: object) -> None:
         """Have it called before any request. Never blocks; from any thread."""
@@ -74,17 +81,20 @@ class Loop:
         try:
             while not self.over:
                 self._turn()
+            with self._late:
+                self._drain_signals()
+                # Their scopes are down and answer that: nobody waits for ever.
+                self._call_all(self.inbox.close("the supervisor has ended"))
         except BaseException as error:  # noqa: BLE001 - a bug of ours: the tree must not be left alone
+            # Before the closing: what comes too late for it is not called any more.
+            self._failure = error
+            self.inbox.close("the supervisor has failed")
             self._crashed(error)
-        with self._late:
-            self._drain_signals()
-            # Their scopes are down and answer that: nobody waits for ever.
-            self._call_all(self.inbox.close("the supervisor has ended"))
 
     def _turn(self) -> None:
         inbox, at = self.inbox, self.timers.next()
         try:
-            raw = inbox.get() if at is None else inbox.get(timeout=max(0.0, at - monotonic()))
+            raw = inbox.get() if at is None else inbox.get(timeout=_until(at))
         except Empty:
             raw = None
         self._drain_signals()
@@ -114,10 +124,13 @@ class Loop:
                 self._call(call)
 
     def _call_late(self, calls: list[Any], why: str) -> None:  # noqa: ARG002
+        if self._failure is not None:
+            self._crashed(self._failure)
+            return
         with self._late:
             self._call_all(calls)
 
-    @property
-    def is_current(self) -> bool:
-        """Whether the calling thread is this one."""
-        return threading.get_ident() == self.thread.ident
+
+def _until(at: float) -> float:
+    """Return how long to wait; a platform may wait for weeks at most, and then look again."""
+    return min(max(0.0, at - monotonic()), threading.TIMEOUT_MAX)

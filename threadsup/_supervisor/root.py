@@ -31,6 +31,7 @@ from threadsup._policy.protocol import (
     Restarting,
     ScopeRules,
     Signal,
+    Start,
     Started,
     StartFailed,
     Up,
@@ -101,10 +102,6 @@ class Root(Driver, Parent):
         """Have one of the scopes stopped by hand. From any thread."""
         return self.errand("stop_child", id, value=value, drain=drain)
 
-    def stop(self, request: Request) -> None:
-        """Take the request to stop, and note when it came."""
-        self.take(request)
-
     # -- what scopes report ---------------------------------------------------------
 
     def scope_up(self, scope: WorkerScope) -> None:
@@ -129,10 +126,10 @@ class Root(Driver, Parent):
 
     # -- actions --------------------------------------------------------------------
 
-    def start(self, key: ChildId, number: int) -> None:
+    def start(self, start: Start) -> None:
         """Begin an incarnation of a scope: a fresh budget, the same mailboxes."""
-        self._numbers[key] = number
-        self.services.later(self.scopes[key].take, Request("start"))
+        self._numbers[start.key] = start.incarnation
+        self.services.later(self.scopes[start.key].take, Request("start", fate=start.fate))
 
     def signal(self, signal: Signal) -> None:
         """Ask a scope to stop; it keeps the limits of its members itself."""
@@ -191,7 +188,12 @@ class Root(Driver, Parent):
         going = self.state.stopped
         super().take(event)
         if self.state.stopped and not going:
-            self._stopping_since = self._stopping_since or monotonic()
+            self._stopping_since = monotonic()
+            self._running_before_stop = sum(
+                child.live
+                for scope in self.scopes.values()
+                for child in scope.state.children.values()
+            )
 
     # -- the end --------------------------------------------------------------------
 

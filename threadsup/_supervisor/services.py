@@ -7,6 +7,7 @@ one tree. It must not know which scopes there are.
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from threadsup._exits import ChildId
     from threadsup._runtime.actor import Life
     from threadsup._snapshot import Abandonment
+    from threadsup._supervisor.loop import Call
     from threadsup.events import Event, Subscriber
 
 __all__ = ["HISTORY", "TreeServices"]
@@ -44,10 +46,54 @@ class TreeServices:
         self.history: deque[Event] = deque(maxlen=HISTORY)
         self._max_zombies = max_zombies
         self._zombies: dict[Life, Abandonment] = {}
-        self._subscribers: tuple[Subscriber, ...] = (LogLines(),)
+        self._promises: set[Future[bool]] = set()
+        """What callers wait for. Adding, discarding and copying are atomic."""
+        # A list, as appending and removing are atomic; of partials, which equal only
+        # themselves: no comparison of a user's is called.
+        self._subscribers: list[partial[object]] = [partial(LogLines())]
+        self.undelivered = 0
+        """Messages that children which were removed did not handle."""
         self.post = self.loop.post
-        self.request = self.loop.request
         self.later = self.loop.later
+
+    def start(self, first: Call) -> None:
+        """Start the tree's own two threads; `first` is the first call of the loop.
+
+        Raises:
+            RuntimeError: a thread could not be started, and neither runs; it may be
+                tried again.
+        """
+        self.side.start()
+        try:
+            self.loop.start(first)
+        except BaseException:
+            self.side.end()
+            raise
+
+    # -- requests -------------------------------------------------------------------
+
+    def request(
+        self, call: Callable[[Any], None], argument: object, promise: Future[bool] | None = None
+    ) -> None:
+        """Have the supervisor's thread call it; `promise` is who waits for the outcome.
+
+        Raises:
+            NotRunningError: the loop is over.
+        """
+        if promise is None:
+            self.loop.request(call, argument)
+            return
+        self._promises.add(promise)
+        try:
+            self.loop.request(call, argument)
+        except BaseException:
+            self._promises.discard(promise)
+            raise
+
+    def break_promises(self, error: BaseException) -> None:
+        """Fail all that callers wait for: nobody is left who could keep it."""
+        for promise in self._promises.copy():
+            self.settle(promise, error=error)
 
     def set_timer(self, owner: Any, key: ChildId | None, number: int, at: float | None) -> None:
         """Set the one timer of `owner` and `key`."""
@@ -61,19 +107,18 @@ class TreeServices:
         self.side.post(partial(self._deliver, event))
 
     def _deliver(self, event: Event) -> None:
-        for subscriber in self._subscribers:
+        for subscriber in self._subscribers.copy():
             # Each on its own, so that one that raises hides the event from no other.
             self.side.run(partial(subscriber, event))
 
     def subscribe(self, fn: Subscriber) -> Callable[[], None]:
         """Have `fn` called with each event from now on; return what ends that."""
-        self._subscribers = (*self._subscribers, fn)
+        subscriber = partial(fn)
+        self._subscribers.append(subscriber)
 
         def unsubscribe() -> None:
-            left = list(self._subscribers)
-            if fn in left:
-                left.remove(fn)
-            self._subscribers = tuple(left)
+            with suppress(ValueError):  # ended before
+                self._subscribers.remove(subscriber)
 
         return unsubscribe
 
@@ -84,16 +129,16 @@ class TreeServices:
 
         One that has callbacks is settled in the side thread; Pykka's own has none.
         """
+        if error is None:
+            settling = partial(succeed, future, value)
+        else:
+            settling = partial(fail, future, error)
         if type(future) is not Future:
-            if error is None:
-                succeed(future, value)
-            else:
-                fail(future, error)
-        elif not future.settle_unheard(value, error):
-            if error is None:
-                self.side.do(partial(succeed, future, value))
-            else:
-                self.side.do(partial(fail, future, error))
+            settling()
+            return
+        self._promises.discard(future)
+        if not future.settle_unheard(value, error):
+            self.side.do(settling)
 
     # -- zombies --------------------------------------------------------------------
 
@@ -108,7 +153,13 @@ class TreeServices:
     @property
     def zombies(self) -> tuple[Abandonment, ...]:
         """Those that run, and what they were doing when they were abandoned."""
-        return tuple(self._zombies.copy().values())
+        zombies = self._zombies.copy()
+        # Looked at, as nobody counts any more who ends after the tree has.
+        return tuple(
+            left
+            for life, left in zombies.items()
+            if life.thread is None or life.thread.is_alive()
+        )
 
     @property
     def too_many_zombies(self) -> bool:

@@ -1,0 +1,424 @@
+"""Every order of events, for three children: what must hold holds in each state.
+
+Breadth first over the machine and a small model of what its host knows. Two states
+that differ only in what no rule can see (numbers of lives, absolute time) are one.
+The letters are those of the properties in the reference: S1 at most one life per child
+that is not fenced, S2 the budget, S3 no start after the stop, S4 order, S5 nobody beyond
+the strategy is touched, S6 no temporary child returns, S7 an old life changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, replace
+from itertools import product
+from math import inf
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pytest
+
+from tests.policy.fakes import ASKED, BOOM, child, rules
+from threadsup._exits import Normal
+from threadsup._policy.backoff import Backoff
+from threadsup._policy.protocol import (
+    Answer,
+    ChildDown,
+    Deadline,
+    Draining,
+    Exited,
+    Fence,
+    Over,
+    Request,
+    Restarting,
+    SetTimer,
+    Signal,
+    Start,
+    Started,
+    StartFailed,
+    Tell,
+)
+from threadsup._policy.scope import new_scope, step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from threadsup._exits import ChildId
+    from threadsup._policy.book import Scope
+    from threadsup._policy.protocol import (
+        Action,
+        ChildRules,
+        Event,
+        ScopeRules,
+        Verb,
+    )
+    from threadsup._policy.restart import RestartRule, Strategy
+
+MOST = 2
+"""How many restarts are allowed, within `WINDOW`."""
+
+WINDOW = 3.0
+
+Lives: TypeAlias = "Mapping[ChildId, int]"
+Key: TypeAlias = "tuple[Any, ...]"
+
+
+@dataclass(frozen=True)
+class World:
+    """A scope, and what its host knows of it."""
+
+    scope: Scope
+    now: float
+    lives: Lives
+    """Who runs and is not fenced, by incarnation."""
+    timers: Mapping[ChildId | None, tuple[int, float]]
+    waiting: frozenset[object] = frozenset()
+    """Tokens that are not answered yet."""
+    grants: tuple[float, ...] = ()
+    """When restarts were granted lately."""
+    first: int = 9
+    """The place of the first child that the restart under way is about."""
+    started: int = -1
+    """The place of the last one that the plan has started."""
+    asked: int = 9
+    """The place of the last one that the plan has asked to stop."""
+    faults: int = 0
+    errands: int = 0
+    stops: int = 0
+    starts: int = 0
+    quiet: int = 0
+    trail: tuple[Any, ...] = ()
+    """How it came to this: the last event, and the trail before it."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is explored."""
+
+    rules: ScopeRules
+    children: Mapping[ChildId, ChildRules]
+    faults: int
+    """How many crashes, failing starts, hangs and ends by themselves there are at most."""
+    errands: int
+    """How many errands, for b or, if it is to be added, for d."""
+    starts: int
+    """How often the scope is started again after it has given up."""
+    verbs: tuple[Verb, ...] = ("stop_child", "restart_child", "remove_child", "add")
+
+
+# -- what may happen next -------------------------------------------------------------
+
+Move: TypeAlias = "tuple[Event, dict[str, Any], bool]"
+"""An event, what it changes of the world, whether it is what a good world does."""
+
+
+def moves(world: World, case: Case) -> Iterator[Move]:
+    """Return all that may happen next."""
+    scope = world.scope
+    for key, number in world.lives.items():
+        yield from moves_of(world, key, number)
+    for owner, (number, at) in world.timers.items():
+        late = {"now": max(world.now, at)}
+        if owner is None:
+            yield Deadline(None, number), late, True
+        elif world.faults:
+            yield Deadline(owner, number), {**late, "faults": world.faults - 1}, False
+    if scope.phase in {"starting", "up"} and world.stops:
+        yield Request("stop"), {"stops": world.stops - 1}, False
+        yield Request("stop", by=world.now), {"stops": world.stops - 1}, False
+    if scope.phase == "down" and scope.gave_up and world.starts:
+        yield Request("start", fate="restarts"), {"starts": world.starts - 1}, True
+    if scope.phase == "up":
+        if any(known.retired for known in scope.children.values()):
+            yield Request("finish", reason=Normal()), {}, True
+        if world.errands:
+            for verb in case.verbs:
+                key = "d" if verb == "add" else "b"
+                token = f"{verb} {world.errands}"
+                request = Request(verb, key, token=token, rules=child("transient"))
+                more = {"errands": world.errands - 1, "waiting": world.waiting | {token}}
+                yield request, more, False
+        if world.quiet and not world.timers:
+            later = {"now": world.now + WINDOW + 1, "quiet": 0}
+            yield Deadline(None, -1), later, False
+
+
+def moves_of(world: World, key: ChildId, number: int) -> Iterator[Move]:
+    """Return what one life may do next."""
+    condition = world.scope.children[key].condition
+    gone = {"lives": {k: n for k, n in world.lives.items() if k != key}}
+    fault = {**gone, "faults": world.faults - 1}
+    if condition == "stopping":
+        yield Exited(key, number, ASKED), gone, True
+    elif condition == "starting":
+        yield Started(key, number), {}, True
+        if world.faults:
+            yield StartFailed(key, number, BOOM), fault, False
+    elif world.faults:
+        yield Exited(key, number, BOOM), fault, False
+        if world.scope.children[key].rules.restart == "transient":
+            yield Exited(key, number, Normal()), fault, False
+
+
+# -- what follows from it -------------------------------------------------------------
+
+
+def follow(world: World, move: Move) -> World:
+    """Return the world after a move; what is wrong with it is told with the way there."""
+    try:
+        return replace(after(world, move), trail=(move[0], world.trail))
+    except AssertionError as error:
+        events, trail = [move[0]], world.trail
+        while trail:
+            events.append(trail[0])
+            trail = trail[1]
+        way = "\n".join(str(event) for event in reversed(events))
+        raise AssertionError(f"{error}, after\n{way}\n{world.scope}") from error
+
+
+def after(world: World, move: Move) -> World:
+    """Return the world after a move, having held the actions to the contract."""
+    event, changes, _ = move
+    before = replace(world, **changes)
+    scope, actions = step(before.scope, event, before.now)
+    lives, timers = dict(before.lives), dict(before.timers)
+    if isinstance(event, Deadline):
+        timers.pop(event.key, None)
+    opened = dict(world.lives)
+    follower = Follower(before, scope)
+    for action in actions:
+        match action:
+            case Start(key, number):
+                assert key not in opened, "S1"
+                opened[key] = lives[key] = number
+            case Fence(key, number, _):
+                assert lives.pop(key) == number
+            case SetTimer(key, number, at):
+                timers.pop(key, None)
+                if at is not None:
+                    timers[key] = (number, at)
+            case Tell(ChildDown(key, number, _, _, _)):
+                assert opened.pop(key) == number, "each end is told once"
+            case _:
+                pass
+        follower.follow(action)
+    assert opened == lives, "each end is told in the step that learns of it"
+    next_world = replace(
+        before,
+        scope=scope,
+        lives=lives,
+        timers=timers,
+        waiting=frozenset(follower.waiting),
+        grants=follower.grants,
+        first=follower.first if busy(scope) else 9,
+        started=follower.started if busy(scope) else -1,
+        asked=follower.asked if busy(scope) else 9,
+    )
+    hold(next_world)
+    return next_world
+
+
+def busy(scope: Scope) -> bool:
+    """Whether a plan is under way."""
+    return bool(scope.to_stop or scope.awaited or scope.to_start or scope.launching)
+
+
+class Follower:
+    """Watches the actions of one step in their order."""
+
+    def __init__(self, before: World, scope: Scope) -> None:
+        self.was, self.scope, self.now = before.scope, scope, before.now
+        self.waiting = set(before.waiting)
+        self.grants = before.grants
+        self.first, self.started, self.asked = before.first, before.started, before.asked
+        if scope.phase != before.scope.phase:
+            self.started, self.asked = -1, 9
+        self.places = {key: i for i, key in enumerate({**self.was.children, **scope.children})}
+
+    def by_hand(self, key: ChildId) -> bool:
+        known = [s.children[key] for s in (self.was, self.scope) if key in s.children]
+        return any(child.errands for child in known) or key not in self.was.children
+
+    def follow(self, action: Action) -> None:
+        match action:
+            case Start():
+                self.start(action)
+            case Signal():
+                self.signal(action)
+            case Tell(Restarting(key, _, _)):
+                self.grants = (self.now, *(t for t in self.grants if t >= self.now - WINDOW))
+                assert len(self.grants) <= MOST, "S2"
+                self.first = min(self.first, self.places[key])
+                self.started, self.asked = -1, 9
+            case Tell(Draining(_)):
+                self.started, self.asked = -1, 9
+            case Tell(Answer(token, _)):
+                self.waiting.remove(token)
+            case Tell(Over()):
+                assert not self.waiting, "everybody who asked was answered"
+            case _:
+                pass
+
+    def start(self, action: Start) -> None:
+        key, place = action.key, self.places[action.key]
+        assert not self.scope.stopped, "S3"
+        assert not self.was.stopped or self.was.phase == "down", "S3"
+        known = self.scope.children[key]
+        assert known.rules.restart != "temporary" or known.incarnation == 1, "S6"
+        if not self.by_hand(key):
+            assert place > self.started, "S4"
+            self.started = place
+
+    def signal(self, action: Signal) -> None:
+        key, place, scope = action.key, self.places[action.key], self.scope
+        if self.by_hand(key):
+            return
+        if self.was.children[key].condition == "stopping":
+            return  # asked again, to be quicker
+        assert place < self.asked, "S4"
+        self.asked = place
+        if not (scope.stopped or self.was.children[key].retired or scope.children[key].retired):
+            assert scope.rules.strategy != "one_for_one", "S5"
+            assert scope.rules.strategy != "rest_for_one" or place > self.first, "S5"
+        together = scope.rules.stop == "together" or scope.overran or scope.hurried
+        assert together or scope.awaited == {key}, "S4: one after another"
+
+
+def hold(world: World) -> None:
+    """Check what must hold in every state."""
+    scope, lives = world.scope, world.lives
+    live = {key for key, known in scope.children.items() if known.live}
+    assert live == set(lives)
+    assert all(scope.children[key].incarnation == number for key, number in lives.items())
+    stopping = {key for key in live if scope.children[key].condition == "stopping"}
+    starting = {key for key in live if scope.children[key].condition == "starting"}
+    assert scope.awaited <= stopping
+    assert stopping | starting == world.timers.keys() - {None}, "who is waited for has a limit"
+    assert not set(scope.to_start) & (live - stopping - set(scope.to_stop))
+    assert scope.launching is None or scope.launching in starting | stopping
+    going_on = scope.awaited or scope.launching is not None
+    if scope.phase == "stopping":
+        assert scope.awaited, "who is stopping waits for somebody"
+        assert not scope.to_start
+    elif scope.phase == "down":
+        assert not (live or world.timers or world.waiting or busy(scope))
+    else:
+        assert not scope.to_stop or scope.awaited
+        assert not scope.to_start or going_on or (scope.paused and None in world.timers)
+        assert scope.phase == "up" or scope.to_start or going_on or scope.paused
+    for key, known in scope.children.items():
+        if known.errands and scope.phase != "stopping":
+            assert known.live or key in scope.to_start, "an errand goes on"
+        if known.condition == "restarting" and scope.phase != "down":
+            assert key in scope.to_start or scope.phase == "stopping"
+        if known.live:
+            assert known.fate == "restarts"
+        elif known.fate == "restarts" and scope.phase == "up":
+            assert key in scope.to_start, "who is said to come back comes back"
+
+
+# -- which worlds are one -------------------------------------------------------------
+
+
+def signature(world: World) -> Key:
+    """Return what of a world can still make a difference."""
+    scope, now = world.scope, world.now
+
+    def ahead(at: float) -> float:
+        return at if at in {inf, -inf} else max(0.0, round(at - now, 3))
+
+    def ago(at: float) -> float:
+        return inf if at == -inf else min(round(now - at, 3), WINDOW + 0.5)
+
+    children = tuple(
+        (key, c.rules.restart, c.condition, c.fate, ahead(c.due), c.incarnation == 0)
+        + (c.interrupted, c.retired, tuple(errand.verb for errand in c.errands))
+        for key, c in scope.children.items()
+    )
+    plan = (scope.phase, scope.to_stop, scope.awaited, scope.to_start, scope.launching)
+    pause = (scope.paused, min(scope.streak, 2), ago(scope.last_restart))
+    budget = tuple(ago(at) for at in scope.intensity.history)
+    marks = (scope.by == inf, scope.hurried, scope.overran, scope.gave_up, scope.came_up)
+    end = (*marks, scope.fate, tuple(key for key, _ in scope.early))
+    timers = frozenset((key, ahead(at)) for key, (_, at) in world.timers.items())
+    seen = (len(world.waiting), world.first, world.started, world.asked)
+    left = (world.faults, world.errands, world.stops, world.starts, world.quiet)
+    return (children, plan, pause, budget, end, timers, seen, left)
+
+
+def explore(case: Case) -> tuple[int, int]:
+    """Visit every state that a case can come to; return how many, and how many moves."""
+    scope = new_scope(case.rules, case.children)
+    left = {"faults": case.faults, "errands": case.errands, "starts": case.starts}
+    world = World(scope, 0.0, {}, {}, stops=1, quiet=1, **left)
+    world = after(world, (Request("start"), {}, True))
+    seen = {signature(world): 0}
+    good: list[list[int]] = [[]]
+    todo, steps = deque([(0, world)]), 0
+    while todo:
+        at, world = todo.popleft()
+        nothing_changes_by_old_lives(world)
+        for move in moves(world, case):
+            steps += 1
+            follows = follow(world, move)
+            where = seen.setdefault(signature(follows), len(seen))
+            if where == len(good):
+                good.append([])
+                todo.append((where, follows))
+            if move[2]:
+                good[at].append(where)
+        if not good[at]:
+            assert world.scope.phase in {"up", "down"}, "nothing more to come, and not there yet"
+            assert not busy(world.scope)
+            assert not world.waiting
+    assert ends_well(good)
+    return len(seen), steps
+
+
+def nothing_changes_by_old_lives(world: World) -> None:
+    """S7: what earlier lives report leaves the state as it is."""
+    for key, known in world.scope.children.items():
+        old = known.incarnation - known.live
+        for event in (Exited(key, old, BOOM), Deadline(key, old)):
+            assert step(world.scope, event, world.now) == (world.scope, []), "S7"
+
+
+def ends_well(good: list[list[int]]) -> bool:
+    """Whether a world in which all goes well comes to rest from every state: no circle."""
+    into = [0] * len(good)
+    for follows in good:
+        for where in follows:
+            into[where] += 1
+    free = [at for at, count in enumerate(into) if not count]
+    ordered = 0
+    while free:
+        ordered += 1
+        for where in good[free.pop()]:
+            into[where] -= 1
+            if not into[where]:
+                free.append(where)
+    return ordered == len(good)
+
+
+def case(
+    strategy: Strategy,
+    mix: str,
+    *,
+    faults: int,
+    errands: int = 0,
+    starts: int = 0,
+    **more: Any,
+) -> Case:
+    """Return a case: `mix` names the restart types of a, b and c by their letters."""
+    letters: dict[str, RestartRule] = {"p": "permanent", "t": "transient", "x": "temporary"}
+    pauses = Backoff(1.0, 1.0, 1.0, 0.0)
+    scope = rules(strategy, max_restarts=MOST, max_seconds=WINDOW, backoff=pauses, **more)
+    children: dict[ChildId, ChildRules] = {
+        key: child(letters[letter], significant=True, shutdown=1.0, start_timeout=1.0)
+        for key, letter in zip("abc", mix, strict=True)
+    }
+    return Case(scope, children, faults, errands, starts)
+
+
+CASES = {
+    "one_for_one": case("one_for_one", "ppp", faults=4),
+}
