@@ -29,6 +29,7 @@ LAYERS = {
     "threadsup._runtime": 0,
     "threadsup._runtime.clock": 0,
     "threadsup._runtime.context": 0,
+    "threadsup._runtime.newest": 0,
     "threadsup._runtime.pykka_compat": 0,
     "threadsup.events": 1,
     "threadsup._policy.intensity": 1,

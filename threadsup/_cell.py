@@ -11,12 +11,15 @@ what `Host` names is called by the worker's own thread; the rest by anybody's.
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from threadsup import events
-from threadsup._errors import ReplyTimeout, WorkerExited
-from threadsup._exits import Abandoned, Crashed, Exit, ExitReason, Normal, describe_exception
+from threadsup._errors import NotRunningError, ReplyTimeout, WorkerExited
+from threadsup._exits import Abandoned, Crashed, Exit, ExitReason, Normal, Shutdown
 from threadsup._policy.protocol import Event, Exited, Overdue, Started, StartFailed
 from threadsup._runtime import process
 from threadsup._runtime.actor import Life
@@ -56,12 +59,18 @@ class Services(Protocol):
     name: str
     side: Side
     dead_letters: DeadLetters
+    undelivered: int
+    """Messages that children which were removed did not handle."""
 
     def post(self, call: Callable[[Any], None], argument: object) -> None:
         """Have the supervisor's thread call it, before any request. From any thread."""
 
-    def request(self, call: Callable[[Any], None], argument: object) -> None:
+    def request(
+        self, call: Callable[[Any], None], argument: object, promise: Future[bool] | None = None
+    ) -> None:
         """Have the supervisor's thread call it. From any thread.
+
+        `promise` is who waits for the outcome; settled whatever happens.
 
         Raises:
             NotRunningError: the tree has ended or was never started.
@@ -98,6 +107,20 @@ class Keeping(Protocol):
 
     def request_stop_of(self, cell: Cell, *, drain: bool) -> Future[bool]:
         """Have the child stopped for good. From any thread."""
+
+
+class _Monitor:
+    """Who is told of exits, until it is ended: then also of those on the way to it."""
+
+    __slots__ = ("fn",)
+
+    def __init__(self, fn: Callable[[Exit], object]) -> None:
+        self.fn: Callable[[Exit], object] | None = fn
+
+    def __call__(self, note: Exit) -> None:
+        fn = self.fn
+        if fn is not None:
+            fn(note)
 
 
 class Cell:
@@ -140,8 +163,10 @@ class Cell:
         """Guards the counts over past lives, the monitors and the end."""
         self._past = dict.fromkeys(_COUNTERS, 0)
         self._zombies: list[Life] = []
-        self._monitors: list[Callable[[Exit], object]] = []
+        self._monitors: list[_Monitor] = []
         self._last: Exit | None = None
+        self._final: Exit | None = None
+        """The end of the child, while it is over."""
         self._ended: Future[ExitReason] = Future()
 
     # -- what the scope decides -----------------------------------------------------
@@ -192,9 +217,12 @@ class Cell:
 
     def why_not_started(self) -> str:
         """Return in words why the last start failed."""
-        if self.cause is not None:
-            return describe_exception(self.cause)
-        return "it was stopped" if self._last is None else str(self._last.reason)
+        if self._last is None:
+            return "it was stopped"
+        # Not the text of the cause, which is a user's exception: it was read in the
+        # worker's own thread.
+        reason = self._last.reason
+        return reason.error if isinstance(reason, Crashed) else str(reason)
 
     def signal(self, signal: Signal) -> None:
         """Ask the life to stop; refuse messages unless it is to come back."""
@@ -225,11 +253,13 @@ class Cell:
     ) -> None:
         """Note the end of a life and what becomes of the child."""
         note = Exit(self.id, number, reason, fate != "restarts")
+        # A monitor that comes meanwhile is either among these, or finds the final end.
         with self._lock:
             self._last = note
+            self._final = note if note.final else None
             monitors = tuple(self._monitors)
-        for fn in monitors:
-            self._notify(fn, note)
+        for monitor in monitors:
+            self._services.side.do(partial(monitor, note))
         if self._hand is not None:
             self._hand.end()
         if self.life is not None:
@@ -248,13 +278,28 @@ class Cell:
         elif fate == "held":
             self.mailbox.shut(text)
         with self._lock:
-            reason = self._last.reason if self._last is not None else Normal()
-            if self._last is not None and not self._last.final:
-                self._last = Exit(self.id, self._last.incarnation, reason, final=True)
-        self._services.settle(self._ended, reason)
+            last = self._last or Exit(self.id, 0, Normal(), final=False)
+            self._final = last if last.final else replace(last, final=True)
+        self._services.settle(self._ended, last.reason)
+
+    def orphaned(self, error: BaseException) -> None:
+        """Go down without the scope, which has failed."""
+        text = "its supervisor has failed"
+        if self.life is not None:
+            self.life.ask_to_stop(Shutdown(), monotonic() + self.spec.shutdown)
+        self._services.settle(self._ended, error=error)
+        self.lose(self.mailbox.close(text), text)
+
+    def mark_forked(self, why: str) -> None:
+        """Refuse everything: this is the child of a fork. Takes no lock."""
+        self._lock = threading.Lock()  # whoever held the other does not exist here
+        self._ended = Future()
+        self._ended.set_exception(NotRunningError(why))
+        self.mailbox.poison(why)
 
     def _reopen(self) -> None:
         with self._lock:
+            self._final = None
             if self._ended.done():
                 self._ended = Future()
         self._open()
@@ -328,7 +373,8 @@ class Cell:
     @property
     def alive(self) -> bool:
         """Whether a life is up."""
-        return self.life is not None and self.life.up
+        life = self.life  # once: the supervisor may take it away
+        return life is not None and life.up
 
     @property
     def incarnation(self) -> int:
@@ -336,7 +382,11 @@ class Cell:
         return self._number
 
     def request_stop(self, *, drain: bool) -> Future[bool]:
-        """Have it stopped for good."""
+        """Have it stopped for good; the future tells whether it was running."""
+        if self._final is not None:
+            over: Future[bool] = Future()
+            over.set_result(False)
+            return over
         return self.scope.request_stop_of(self, drain=drain)
 
     def wait(self, timeout: float | None) -> ExitReason | None:
@@ -348,21 +398,19 @@ class Cell:
 
     def monitor(self, fn: Callable[[Exit], object]) -> Callable[[], None]:
         """Have `fn` called at each exit, or now if it has ended for good."""
+        monitor = _Monitor(fn)
         with self._lock:
-            last = self._last if self._ended.done() else None
-            self._monitors.append(fn)
-        if last is not None:
-            self._notify(fn, last)
+            final = self._final
+            self._monitors.append(monitor)
+        if final is not None:
+            self._services.side.do(partial(monitor, final))
 
         def end() -> None:
-            with self._lock:
-                if fn in self._monitors:
-                    self._monitors.remove(fn)
+            monitor.fn = None
+            with self._lock, suppress(ValueError):  # ended before
+                self._monitors.remove(monitor)
 
         return end
-
-    def _notify(self, fn: Callable[[Exit], object], note: Exit) -> None:
-        self._services.side.do(lambda: fn(note))
 
     # -- counts ---------------------------------------------------------------------
 

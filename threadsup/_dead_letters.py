@@ -6,11 +6,11 @@ and it never looks into a message: only who reads the record does.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, final
 
 from threadsup._runtime.clock import wall
+from threadsup._runtime.newest import Newest
 
 if TYPE_CHECKING:
     from threadsup._exits import ChildId
@@ -41,7 +41,7 @@ class DeadLetters:
     """The newest dead letters of a tree, and how many there were."""
 
     def __init__(self) -> None:
-        self._letters: deque[DeadLetter] = deque(maxlen=LIMIT)
+        self._letters: Newest[DeadLetter] = Newest(LIMIT)
 
     def add(self, message: Any, to: ChildId, reason: str, error: str = "") -> None:
         """Record one. Never blocks; from any thread."""
@@ -49,4 +49,4 @@ class DeadLetters:
 
     def list(self) -> tuple[DeadLetter, ...]:
         """Return those that are kept, newest last."""
-        return tuple(self._letters.copy())
+        return self._letters.list()

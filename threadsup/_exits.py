@@ -50,7 +50,7 @@ class Shutdown:
     info: object = None
 
     def __str__(self) -> str:
-        return "shutdown" if self.info is None else f"shutdown: {self.info}"
+        return "shutdown" if self.info is None else f"shutdown: {_shown(self.info)}"
 
 
 @final
@@ -124,6 +124,19 @@ class WorkerExit(BaseException):
         super().__init__(reason)
 
 
+def _shown(info: object) -> str:
+    """Return text of bounded length; runs no code of `info`'s, for any thread may ask."""
+    if type(info) not in (str, int, float, bool):
+        return f"a {type(info).__name__}"
+    return _cut(str(info))
+
+
+def _cut(text: str) -> str:
+    if len(text) > _MESSAGE_LIMIT:
+        return f"{text[:_MESSAGE_LIMIT]}... ({len(text)} characters)"
+    return text
+
+
 def describe_exception(error: BaseException) -> str:
     """Return type and message of `error` as text of bounded length.
 
@@ -135,9 +148,7 @@ def describe_exception(error: BaseException) -> str:
         text = str(error)
     except BaseException:  # noqa: BLE001 - a hostile __str__ must not end the reporter
         text = "<its message could not be read>"
-    if len(text) > _MESSAGE_LIMIT:
-        text = f"{text[:_MESSAGE_LIMIT]}... ({len(text)} characters)"
-    return f"{kind}: {text}" if text else kind
+    return f"{kind}: {_cut(text)}" if text else kind
 
 
 def _format_traceback(error: BaseException) -> str:

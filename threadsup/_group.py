@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, final
 
@@ -16,6 +17,7 @@ from threadsup._build import worker_cell
 from threadsup._errors import (
     CallingSelfError,
     DeliveryError,
+    DuplicateChildError,
     MailboxClosed,
     MailboxFull,
     SpecError,
@@ -136,10 +138,15 @@ class Group:
         spec = worker_spec(target, *args, **options)
         if problems := member_problems(spec):
             raise SpecError(problems)
-        if spec.id is None:
+        while spec.id is None:
             with self._lock:
                 made = self._ids.unused(name_of(spec.target), self._scope.cells)
-            spec = replace(spec, id=made)
+            with suppress(DuplicateChildError):  # somebody's own choice since
+                return self._add(replace(spec, id=made))
+        return self._add(spec)
+
+    def _add(self, spec: WorkerSpec) -> WorkerRef:
+        self._check_not_starting("add a member")
         cell = self._make(spec)
         self._scope.add(cell, rules_of_worker(spec)).result()
         return cell.ref
@@ -183,7 +190,17 @@ class Group:
         context = current()
         if context is not None and context.home is cell.mailbox:
             raise CallingSelfError(f"{id!r} would wait for its own end")
+        if verb == "restart_child":
+            self._check_not_starting("restart a member")
         self._scope.errand(verb, id).result(timeout)
+
+    def _check_not_starting(self, what: str) -> None:
+        """Refuse what may come after the start of a member, from within that."""
+        context = current()
+        if context is not None and context.starting and context.group is self:
+            raise CallingSelfError(
+                f"{context.id!r} cannot {what} while it starts: it would wait for itself"
+            )
 
     # -- messages -------------------------------------------------------------------
 

@@ -45,6 +45,7 @@ from threadsup._policy.protocol import (
     Tell,
     Up,
 )
+from threadsup._policy.restart import NoRestart
 from threadsup._policy.scope import new_scope, step
 from threadsup._runtime.clock import monotonic
 from threadsup._runtime.future import Future
@@ -134,10 +135,16 @@ class Driver(ABC):
         """Return why a child did not start."""
 
     def answer(self, token: Any, outcome: Outcome) -> None:
-        """Settle the future of whoever asked for something by hand."""
-        key, future, value = token
+        """Settle the future of whoever asked for something by hand.
+
+        Who asked for a stop through a ref wants to know whether it `was_up`; then one
+        that is gone meanwhile is no error.
+        """
+        key, future, was_up = token
         if outcome == "ok":
-            self.services.settle(future, value=value)
+            self.services.settle(future, value=was_up)
+        elif outcome == "unknown" and was_up is not None:
+            self.services.settle(future, value=False)
         else:
             self.services.settle(future, error=self._error(key, outcome))
 
@@ -169,8 +176,8 @@ class Parent(ABC):
         """Somebody had to be given up."""
 
     @abstractmethod
-    def stop_child(self, id: ChildId, *, value: bool, drain: bool) -> Future[bool]:
-        """Have one of its scopes stopped by hand; the future gets `value`."""
+    def stop_child(self, id: ChildId, *, was_up: bool, drain: bool) -> Future[bool]:
+        """Have one of its scopes stopped by hand; the future gets `was_up`."""
 
 
 class WorkerScope(Driver):
@@ -190,6 +197,8 @@ class WorkerScope(Driver):
         """Set by the supervisor that takes it in."""
         self.facade: Any = None
         """What users hold of it: the ref, the group or the chain."""
+        self._not_started: Cell | None = None
+        """The last worker that did not start; it may be forgotten already."""
         given = dict(cells)
         self.cells: Mapping[ChildId, Cell] = MappingProxyType({c.id: c for c in given})
         for cell in given:
@@ -205,32 +214,29 @@ class WorkerScope(Driver):
     def add(self, cell: Cell, rules: ChildRules) -> Future[bool]:
         """Have a child added and started."""
         future: Future[bool] = Future()
-        self.services.request(self._add, (cell, rules, future))
+        self.services.request(self._add, (cell, rules, future), future)
         return future
 
     def _add(self, what: tuple[Cell, ChildRules, Future[bool]]) -> None:
         cell, rules, future = what
         if cell.id not in self.cells and not self.state.stopped:
             self._take_in(cell)
-        self.take(Request("add", cell.id, token=(cell.id, future, True), rules=rules))
-
-    def request(self, request: Request) -> None:
-        """Have a request taken. Never blocks."""
-        self.services.request(self.take, request)
+        self.take(Request("add", cell.id, token=(cell.id, future, None), rules=rules))
 
     def errand(
-        self, verb: Verb, key: ChildId, *, value: bool = True, drain: bool = False
+        self, verb: Verb, key: ChildId, *, was_up: bool | None = None, drain: bool = False
     ) -> Future[bool]:
-        """Have something done with one child by hand; the future gets `value`."""
+        """Have something done with one child by hand. From any thread."""
         future: Future[bool] = Future()
-        self.request(Request(verb, key, token=(key, future, value), drain=drain))
+        request = Request(verb, key, token=(key, future, was_up), drain=drain)
+        self.services.request(self.take, request, future)
         return future
 
     def request_stop_of(self, cell: Cell, *, drain: bool) -> Future[bool]:
         """Have a child stopped for good; the future tells whether it was running."""
         if self.kind == "worker":  # a standalone worker is a scope of its own
-            return self.parent.stop_child(self.id, value=cell.alive, drain=drain)
-        return self.errand("stop_child", cell.id, value=cell.alive, drain=drain)
+            return self.parent.stop_child(self.id, was_up=cell.alive, drain=drain)
+        return self.errand("stop_child", cell.id, was_up=cell.alive, drain=drain)
 
     # -- actions --------------------------------------------------------------------
 
@@ -280,6 +286,8 @@ class WorkerScope(Driver):
                 cell = self.cells[key]
                 if isinstance(reason, Abandoned) and cell.left is not None:
                     reason = Abandoned(reason.after, cell.left.doing)
+                if why is NoRestart.START_FAILED:
+                    self._not_started = cell
                 cell.down(number, reason, fate, why)
                 services.publish(
                     events.WorkerEnded(
@@ -300,6 +308,7 @@ class WorkerScope(Driver):
                     events.Restarting(services.name, events.now(), path, reason, delay)
                 )
             case Forgotten(key):
+                services.undelivered += self.cells[key].statistics().undelivered
                 left = {k: cell for k, cell in self.cells.items() if k != key}
                 self.cells = MappingProxyType(left)
             case Draining(key):
@@ -314,7 +323,9 @@ class WorkerScope(Driver):
 
     def start_error(self, key: ChildId) -> StartError:
         """Return why a worker did not start, with its own error as the cause."""
-        cell = self.cells[key]
+        cell = self.cells.get(key, self._not_started)
+        if cell is None:
+            return StartError(f"{key!r} of {self.id!r} did not start: it was stopped")
         error = StartError(f"{cell.address!r} did not start: {cell.why_not_started()}")
         error.__cause__, cell.cause = cell.cause, None
         return error

@@ -14,16 +14,14 @@ from tests.conformance.scenes import Scene
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.conftest import MakeSupervisor
     from tests.conformance.scenes import Part, Place
+    from tests.conftest import MakeSupervisor
 
 
 class MakeScene(Protocol):
     """Builds a scene, not started yet."""
 
-    def __call__(
-        self, place: Place, *parts: Part, tree: dict[str, Any] | None = None, **scope: Any
-    ) -> Scene: ...
+    def __call__(self, place: Place, *parts: Part, tree: Any = None, **scope: Any) -> Scene: ...
 
 
 @pytest.fixture
@@ -31,9 +29,7 @@ def scene(supervisor: MakeSupervisor) -> Iterator[MakeScene]:
     """Build scenes; a test that leaves one without `check()` fails."""
     made: list[Scene] = []
 
-    def make(
-        place: Place, *parts: Part, tree: dict[str, Any] | None = None, **scope: Any
-    ) -> Scene:
+    def make(place: Place, *parts: Part, tree: Any = None, **scope: Any) -> Scene:
         made.append(Scene(supervisor(**(tree or {})), place, parts, **scope))
         return made[-1]
 

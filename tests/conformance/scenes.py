@@ -320,9 +320,7 @@ class Scene:
 
     OUTSIDE = "outside"
 
-    def __init__(
-        self, sup: Supervisor, place: Place, parts: Iterable[Part], **scope: Any
-    ) -> None:
+    def __init__(self, sup: Supervisor, place: Place, parts: Iterable[Part], **scope: Any) -> None:
         self._before = set(threading.enumerate())
         self.sup = sup
         self.membership = place.membership
@@ -349,9 +347,7 @@ class Scene:
             members = [self._spec(each) for each in parts]
             self.sup.add_group("scope", members, **self._options)
         elif self.membership == "chain":
-            stages = [
-                stage(self._target(each), id=each.id, **self._given(each)) for each in parts
-            ]
+            stages = [stage(self._target(each), id=each.id, **self._given(each)) for each in parts]
             self.sup.add_chain("scope", stages, on_result=self.results, **self._options)
         else:
             for each in parts:
@@ -519,14 +515,14 @@ class Scene:
 
         Asks the supervisor for something, and waits for the event of that.
         """
-        id = f"probe-{next(self._probes)}"
-        assert self.sup.add_worker(handler(act), id=id).ask("there?", PATIENCE) == "there?"
-        self.sup.remove_child(id, PATIENCE)
+        probe = f"probe-{next(self._probes)}"
+        assert self.sup.add_worker(handler(act), id=probe).ask("there?", PATIENCE) == "there?"
+        self.sup.remove_child(probe, PATIENCE)
 
         def is_it(event: events.Event) -> bool:
-            return isinstance(event, events.WorkerEnded) and event.path == (id,)
+            return isinstance(event, events.WorkerEnded) and event.path == (probe,)
 
-        self.events.wait_until(lambda seen: any(map(is_it, seen)), f"end of {id}")
+        self.events.wait_until(lambda seen: any(map(is_it, seen)), f"end of {probe}")
 
     # -- the check --------------------------------------------------------------------
 
@@ -547,31 +543,31 @@ class Scene:
             self.sync()
             assert self._outside.ask("still there?", PATIENCE) == "still there?"
             assert self._outside.incarnation == 1
-            for id in kept:
-                assert self.incarnation(id) == 1, f"{id!r} was touched"
+            for key in kept:
+                assert self.incarnation(key) == 1, f"{key!r} was touched"
             self._settle(ids)
             self._check_threads(ids)
             if self.place.kind != "task":  # which has its last message in hand until the next
                 self.check_counts()
             self.stop()
-        for id in kept:
-            assert self.incarnation(id) == 1, f"{id!r} was touched"
+        for key in kept:
+            assert self.incarnation(key) == 1, f"{key!r} was touched"
         self._check_end()
 
     def _settle(self, ids: Iterable[str]) -> None:
         """Have the workers that run finish what they have."""
         running = tuple(ids)
-        assert {id for id in self.ids if self._handles[id].is_alive()} == set(running)
+        assert {key for key in self.ids if self._handles[key].is_alive()} == set(running)
         if self.membership == "chain":
             if running == self.ids:
                 assert self.answers(running[0])
             return
-        for id in running:
-            assert self.answers(id)
+        for key in running:
+            assert self.answers(key)
 
     def _check_threads(self, ids: Iterable[str]) -> None:
         """Find the threads of those that run, the tree's own two and no other."""
-        expected = {f"threadsup-{id}-{self.incarnation(id)}" for id in ids}
+        expected = {f"threadsup-{key}-{self.incarnation(key)}" for key in ids}
         expected |= {f"threadsup-{self.OUTSIDE}-1"}
         expected |= {f"{self.sup.name}-supervisor", f"{self.sup.name}-side"}
         assert self._threads_but(expected) == expected
@@ -586,11 +582,11 @@ class Scene:
     def check_counts(self) -> None:
         """Find one outcome for each message, and as many as were sent."""
         sent = self._sent.counts
-        for id, handle in self._handles.items():
+        for key, handle in self._handles.items():
             counts = handle.statistics()
-            assert is_balanced(counts), f"{id!r}: {counts}"
+            assert is_balanced(counts), f"{key!r}: {counts}"
             if self.membership != "chain":
-                assert counts.accepted == sent.get(id, 0), f"{id!r}: {counts}"
+                assert counts.accepted == sent.get(key, 0), f"{key!r}: {counts}"
         if self.membership == "group":
             assert is_balanced(self.group.statistics())
         elif self.membership == "chain":
@@ -607,6 +603,6 @@ class Scene:
         assert str(self.sup.tree())  # a tree that has ended can be looked at
         assert self._threads_but(set()) == set()
         self.check_counts()
-        for id, handle in self._handles.items():
-            assert handle.statistics().pending == 0, f"{id!r} has messages left"
+        for key, handle in self._handles.items():
+            assert handle.statistics().pending == 0, f"{key!r} has messages left"
             assert not handle.is_alive()

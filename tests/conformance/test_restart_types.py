@@ -85,10 +85,10 @@ def same(reason: ExitReason, expected: ExitReason) -> bool:
 def end(scene: Scene, reason: ExitReason, times: int = 1) -> bool:
     """Have worker `a` end with `reason`; return whether that was its last end."""
     scene.tell("a", leave(reason))
-    exit = scene.ended("a", times)
-    assert same(exit.reason, reason)
-    assert exit.incarnation == times
-    return exit.final
+    ended = scene.ended("a", times)
+    assert same(ended.reason, reason)
+    assert ended.incarnation == times
+    return ended.final
 
 
 # -- permanent ------------------------------------------------------------------------
@@ -140,7 +140,7 @@ def test_a_permanent_task_that_returns_runs_again(scene: MakeScene, place: Place
         assert not at.ended("a", number).final
     assert rounds.wait_for(3) == [1, 2, 3]
     at.sync()
-    assert [exit.reason for exit in at.exits["a"].items] == [Normal(), Normal()]
+    assert [ended.reason for ended in at.exits["a"].items] == [Normal(), Normal()]
     at.stop()
     at.check(up=())
 
@@ -173,8 +173,8 @@ def test_a_transient_worker_stays_down_after_a_clean_end(
 def test_a_transient_task_that_returns_is_done(scene: MakeScene, place: Place) -> None:
     """Row 66: a task is done when its function returns, whatever it returns."""
     at = scene(place, part("a", lambda: "ignored")).start()
-    exit = at.ended("a")
-    assert (exit.reason, exit.final, exit.incarnation) == (Normal(), True, 1)
+    ended = at.ended("a")
+    assert (ended.reason, ended.final, ended.incarnation) == (Normal(), True, 1)
     at.check(up=())
 
 
@@ -354,7 +354,7 @@ def test_arguments_of_a_temporary_worker_are_let_go(
     assert last is not None
     assert same(last, reason)
     at.sync()
-    at._threads_but({f"threadsup-{id}-1" for id in ("outside", "b")} | own_threads(at))
+    at._threads_but({f"threadsup-{key}-1" for key in ("outside", "b")} | own_threads(at))
     del ref
     gc.collect()
     assert [each() for each in seen] == [None, None]
@@ -380,11 +380,11 @@ def test_specs_of_permanent_and_transient_members_are_kept(
         strategy=strategy,
         max_restarts=3,
     ).start()
-    for id in ("temporary", "transient", "permanent"):
-        at.tell(id, leave(reason))
-        at.ended(id)
-        if id == "permanent" or (id == "transient" and reason == CRASH):
-            at.up(id, at.incarnation(id) + 1 if at.exits[id].items[-1].final else 2)
+    for key in ("temporary", "transient", "permanent"):
+        at.tell(key, leave(reason))
+        at.ended(key)
+        if key == "permanent" or (key == "transient" and reason == CRASH):
+            at.up(key, at.incarnation(key) + 1 if at.exits[key].items[-1].final else 2)
     at.sync()
     assert at.group.children() == ("transient", "permanent")
     everybody = reason == CRASH or strategy == "one_for_all"
@@ -398,9 +398,9 @@ def test_specs_of_standalone_workers_are_kept_but_for_temporary_ones(
     """Row 73: under a supervisor, which is one for one, temporary workers alone are gone."""
     kinds = ("temporary", "transient", "permanent")
     at = scene(Place("worker", "worker"), *(part(kind, restart=kind) for kind in kinds)).start()
-    for id in kinds:
-        at.tell(id, leave(reason))
-        at.ended(id)
+    for key in kinds:
+        at.tell(key, leave(reason))
+        at.ended(key)
     at.up("permanent", 2)
     if reason == CRASH:
         at.up("transient", 2)

@@ -179,11 +179,15 @@ class _Held:
 
     def open_when_ended(self, monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
         """Open the gate once `stage`, which is asked to stop first, has ended for good."""
-        original = job.build
+        original = tree.build
+
+        def ended(note: threadsup.Exit) -> None:
+            if note.final:
+                self.gate.open()
 
         def build(*arguments: Any) -> threadsup.Supervisor:
             sup = original(*arguments)
-            sup.chain("corpus")[stage].monitor(lambda note: note.final and self.gate.open())
+            sup.chain("corpus")[stage].monitor(ended)
             return sup
 
         monkeypatch.setattr(job, "build", build)

@@ -344,6 +344,16 @@ def test_a_temporary_stage_that_goes_down_with_its_chain() -> None:
     assert host.conditions() == "ended ended up"
 
 
+def test_a_temporary_stage_that_a_restart_takes_down_leaves_a_hole() -> None:
+    """It does not come back with its siblings, so the chain has ended up to there."""
+    host = FakeHost.up(
+        rules("one_for_all", ends="any", drains=True), a=key(), b=key("temporary"), c=key()
+    )
+    host.end("a")
+    assert host.take_log() == "restart a, stop c1, stop b1, drain after b, start c2"
+    assert host.conditions() == "ended ended up"
+
+
 def test_a_stage_that_ends_before_the_chain_is_up() -> None:
     """It comes up first; a stage that was removed meanwhile ends nothing."""
     stages = {name: key() for name in "abc"}

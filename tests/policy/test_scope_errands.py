@@ -307,6 +307,19 @@ def test_a_restart_takes_along_who_is_just_being_stopped() -> None:
     assert host.conditions() == "up up"
 
 
+def test_one_that_was_stopped_and_started_in_the_restart_of_a_set() -> None:
+    """It ended before it was its turn, and starts by hand: it is not asked to stop any more."""
+    host = FakeHost.up(rules("one_for_all"), a=child(), b=child(), c=child())
+    host.script("c", deaf=True)
+    host.end("a")
+    host.end("b")
+    tokens = [host.ask("stop_child", "b"), host.ask("restart_child", "b")]
+    assert [host.answers[token] for token in tokens] == ["ok", "ok"]
+    host.end("c", reason=Shutdown())
+    assert host.take_log() == "restart a, stop c1, start b2, start a2, start c2"
+    assert host.conditions() == "up up up"
+
+
 def test_a_child_that_leaves_in_the_restart_of_a_set() -> None:
     """Removed in the middle of it, it goes down and the others come back without it."""
     host = FakeHost.up(rules("one_for_all"), a=child(), b=child(), c=child())

@@ -471,7 +471,10 @@ def test_abandoning_is_at_once() -> None:
     host.stop("abandon", reason=BOOM)
     assert host.take_log() == "fence a1, fence b1, over"
     assert host.over == Over(BOOM, came_up=True, overran=True)
-    assert [(d[0], d[2]) for d in host.downs()[1:]] == [("a", Abandoned(0.0)), ("b", Abandoned(1.0))]
+    assert [(d[0], d[2]) for d in host.downs()[1:]] == [
+        ("a", Abandoned(0.0)),
+        ("b", Abandoned(1.0)),
+    ]
 
 
 def test_abandoning_keeps_the_reason_of_a_stop_that_is_under_way() -> None:

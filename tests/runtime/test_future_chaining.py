@@ -227,12 +227,23 @@ def test_a_join_with_plain_futures_fails_as_they_do() -> None:
 
 def test_a_join_with_plain_futures_has_one_time_for_all() -> None:
     """Not one for each; and running out of it is a `ReplyTimeout`, not a result."""
-    joined = settled(1).join(*(pykka.ThreadingFuture[Any]() for _ in range(9)))
+    times: list[float] = []
+
+    class Noting(pykka.ThreadingFuture[Any]):
+        def get(self, *, timeout: float | None = None) -> Any:
+            assert timeout is not None
+            times.append(timeout)
+            return super().get(timeout=timeout)
+
+    there, never = Noting(), Noting()
+    there.set(1)
     begin = monotonic()
+    joined = settled(0).join(there, never)
     with pytest.raises(ReplyTimeout):
-        joined.get(timeout=0.02)
-    assert 0.02 <= monotonic() - begin < 0.02 * 9
+        joined.get(timeout=0.01)
+    assert monotonic() - begin >= 0.01
     assert not joined.done()
+    assert 0.01 >= times[0] > times[1] > 0
 
 
 def test_a_join_with_plain_futures_calls_back() -> None:

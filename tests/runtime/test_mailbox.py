@@ -223,8 +223,10 @@ def test_what_is_given_back_to_a_closed_mailbox_is_undelivered() -> None:
     mailbox.give_back(token)
     assert lost.items == [(["late"], "over"), ([END], "over")]
     assert mailbox.undelivered == 1
-    assert mailbox.pending == 0
     assert not mailbox.returned
+    mailbox.open()
+    mailbox.put(1)
+    assert mailbox.pending == 1
 
 
 # -- shut, open, close ----------------------------------------------------------------

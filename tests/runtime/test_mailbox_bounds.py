@@ -193,6 +193,7 @@ def test_a_sender_waits_until_the_mailbox_is_half_empty(sleepers: Recorder[Wakeu
     sender = run(mailbox.put, "more")
     sleepers.wait_for(1)
     take(mailbox)
+    mailbox.wake_senders()
     assert len(mailbox.senders) == 1
     take(mailbox)
     sender.result()

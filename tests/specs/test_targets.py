@@ -121,8 +121,10 @@ def test_handler_marks_a_function() -> None:
         (
             generator,
             "stage",
-            "must be a plain function, not a generator function: "
-            "a stage returns a value, Drop, Reject or Stop",
+            (
+                "must be a plain function, not a generator function: "
+                "a stage returns a value, Drop, Reject or Stop"
+            ),
         ),
         (
             Generating,

@@ -201,6 +201,7 @@ class Life:
                     self.guard.attach()
                 self.guarded(behaviour.start)()
                 started = self.up = True
+                self.context.starting = False
                 self._host.started(self)
                 self.doing, self.since = "message", monotonic()
                 # One that was given up on while it started has a successor, and nothing

@@ -198,7 +198,7 @@ class Place:
 class Context:
     """What a worker may know of itself; from `threadsup.current()`."""
 
-    __slots__ = ("_place", "home", "id", "incarnation", "kind", "tasks", "token")
+    __slots__ = ("_place", "home", "id", "incarnation", "kind", "starting", "tasks", "token")
 
     def __init__(
         self,
@@ -218,6 +218,8 @@ class Context:
         self.token = token
         self.home = home
         """Its mailbox: by it a ref sees that it is asked by its own worker."""
+        self.starting = True
+        """Whether its start code has not returned yet."""
         self.tasks: _Receiver | None = None
         """Of a task: how it reads its mailbox."""
         self._place = place or Place()

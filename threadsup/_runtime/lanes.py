@@ -90,6 +90,11 @@ class Lanes:
         """Note that a token has left the queue."""
         self._tokens.pop()
 
+    def nothing(self) -> Token:
+        """Return a `WAKE` that was in no queue, for a consumer that finds nothing."""
+        self._tokens.append(None)
+        return WAKE
+
     def _return(self, raw: Any, attempts: int) -> None:
         self.returned.appendleft((attempts, raw))
         # Who gives back may be an incarnation that was given up on, and the next one

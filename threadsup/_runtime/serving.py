@@ -133,15 +133,13 @@ def _is_end(life: Life, token: Token, arrived: Callable[[Token], None] | None) -
 
 
 def take_back(life: Life) -> Any:
-    """Take what was given back; if somebody has, the next.
-
-    A life that was given up on may have taken it, and gives it back: that wakes.
-    """
-    mailbox = life.mailbox
+    """Take what was given back, or a token to look again if somebody just has."""
     try:
-        life.attempts, raw = mailbox.returned.popleft()
+        life.attempts, raw = life.mailbox.returned.popleft()
     except IndexError:
-        return mailbox.get()
+        # The other of two lives. Not to wait here: if this is the one that was given
+        # up on, what was to wake it is gone as well.
+        return life.mailbox.nothing()
     return raw
 
 

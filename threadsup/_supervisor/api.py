@@ -7,6 +7,7 @@ the end of the process. It must not decide anything about children.
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, cast, final
@@ -47,6 +48,9 @@ _numbers = count(1)
 _THREADS_JOIN = 5.0
 """Seconds for the tree's own two threads to be gone once it is down: the side
 thread may be in a callback of a user's that never returns."""
+
+_LEFT_BY_DRAIN = 1.0
+"""Seconds that a drain with a limit leaves for the stop; half of the time at most."""
 
 
 @final
@@ -124,13 +128,19 @@ class Supervisor(Children):
                     self._root.reason,
                 )
             process.enrol(self)
-            self._services.side.start()
-            self._services.loop.start()
+            try:
+                self._services.start((self._root.take, Request("start")))
+            except BaseException as error:
+                process.strike(self)
+                if isinstance(error, RuntimeError):  # "can't start new thread"
+                    raise StartError(f"supervisor {self.name!r} did not start: {error}") from error
+                raise
         try:
-            self._services.request(self._root.take, Request("start"))
             self._root.up.result()
-        except StartError:
-            self._join(inf)
+        except BaseException:
+            # Also when Ctrl-C, or a stop of the worker that starts it, ends the wait:
+            # all or none.
+            self.stop()
             raise
         return self
 
@@ -158,6 +168,7 @@ class Supervisor(Children):
             NotRunningError: it was never started, or this is the child of a fork.
         """
         self._check_waiting("stop")
+        self._check_started()
         by = inf if timeout is None else monotonic() + timeout
         if drain:
             self._drain(by)
@@ -187,8 +198,7 @@ class Supervisor(Children):
                 raise
 
     def _request_stop(self, reason: ExitReason, by: float) -> None:
-        if not self._services.loop.started:
-            raise NotRunningError(f"supervisor {self.name!r} was not started")
+        self._check_started()
         try:
             request = Request("stop", reason=reason, by=by)
             self._services.request(self._root.take, request)
@@ -198,12 +208,15 @@ class Supervisor(Children):
             # It has ended: whoever stops it gets the report of that end.
 
     def _drain(self, by: float) -> None:
-        """Let chains run empty, in the order they were started."""
-        for scope in self._root.scopes.values():
-            if scope.kind == "chain":
-                chain = scope.facade
-                chain.shut()
-                chain.drain(None if by == inf else max(0.0, by - monotonic()))
+        """Let chains run empty, in the order they were started, and leave time to stop."""
+        end = by - min(_LEFT_BY_DRAIN, max(0.0, (by - monotonic()) / 2))
+        for key, scope in self._root.scopes.items():
+            child = self._root.state.children.get(key)
+            if scope.kind != "chain" or child is None or child.condition == "held":
+                continue  # nothing moves in one that was stopped by hand
+            chain = scope.facade
+            chain.shut()
+            chain.drain(None if end == inf else max(0.0, end - monotonic()))
 
     def wait(self, timeout: float | None = None) -> ExitReason | None:
         """Wait until the tree has ended; return why.
@@ -215,8 +228,7 @@ class Supervisor(Children):
             NotRunningError: it was never started, or this is the child of a fork.
         """
         self._check_waiting("wait")
-        if not self._services.loop.started:
-            raise NotRunningError(f"supervisor {self.name!r} was not started")
+        self._check_started()
         try:
             self._root.over.result(timeout)
         except ReplyTimeout:
@@ -233,17 +245,31 @@ class Supervisor(Children):
 
         Returns:
             Why it ended.
+
+        Raises:
+            StartError: a child did not start; nothing runs.
         """
-        with stopping_on_signals(self._stop_by_signal):
-            if not self._services.loop.started:
+        early: list[str] = []
+
+        def stop(name: str, limit: float | None) -> None:
+            if self._services.loop.started:
+                by = inf if limit is None else monotonic() + limit
+                self._request_stop(Shutdown(name), by)
+            else:
+                early.append(name)  # there is nothing yet that could be stopped
+
+        with stopping_on_signals(stop):
+            with suppress(NotRunningError):  # it was started, or is stopped meanwhile
                 self.start()
+            if early:
+                self.request_stop(early[0])
             reason = self.wait()
         self.stop()
         return reason
 
-    def _stop_by_signal(self, name: str, limit: float | None) -> None:
-        by = inf if limit is None else monotonic() + limit
-        self._request_stop(Shutdown(name), by)
+    def _check_started(self) -> None:
+        if not self._services.loop.started:
+            raise NotRunningError(f"supervisor {self.name!r} was not started")
 
     def _check_waiting(self, what: str) -> None:
         if self._forked:
@@ -262,10 +288,9 @@ class Supervisor(Children):
 
     def _join(self, by: float) -> None:
         """Wait until the tree's own threads are gone."""
-        services = self._services
-        limit = min(_THREADS_JOIN, max(0.0, by - monotonic()))
-        services.loop.thread.join(limit)
-        services.side.join(limit)
+        end = min(by, monotonic() + _THREADS_JOIN)
+        for join in (self._services.loop.thread.join, self._services.side.join):
+            join(max(0.0, end - monotonic()))
 
     # -- what ends it from elsewhere ------------------------------------------------
 
@@ -284,10 +309,11 @@ class Supervisor(Children):
         """Be dead: this is the child of a fork. For the fork hook only."""
         self._forked = True
         why = "its supervisor died when the process was forked"
+        self._lock = threading.Lock()  # whoever held the other does not exist here
         self._services.loop.inbox.poison(why)
         for scope in self._root.scopes.values():
             for cell in scope.cells.values():
-                cell.mailbox.poison(why)
+                cell.mark_forked(why)
 
 
 def running() -> Mapping[str, Supervisor]:

@@ -7,13 +7,14 @@ must not touch a machine: what is asked is done in the supervisor's thread.
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING, Any
 
 from threadsup._build import worker_cell
 from threadsup._chain import Chain, chain_scope
-from threadsup._errors import CallingSelfError, SpecError
+from threadsup._errors import CallingSelfError, DuplicateChildError, SpecError
 from threadsup._group import Group, group_scope
 from threadsup._policy.protocol import ChildRules
 from threadsup._runtime.context import Place, current
@@ -79,10 +80,14 @@ class Children(Reading):
             NotRunningError: the tree is stopping or has ended.
         """
         spec = worker_spec(target, *args, **options)
-        if spec.id is None:
+        ref: WorkerRef
+        while spec.id is None:
             with self._lock:
-                spec = replace(spec, id=self._ids.unused(name_of(spec.target), self._root.scopes))
-        ref: WorkerRef = self._add(spec)
+                made = self._ids.unused(name_of(spec.target), self._root.scopes)
+            with suppress(DuplicateChildError):  # somebody's own choice since
+                ref = self._add(replace(spec, id=made))
+                return ref
+        ref = self._add(spec)
         return ref
 
     def add_group(
@@ -116,8 +121,9 @@ class Children(Reading):
             shutdown=inf,  # the limits are those of its members
             start_timeout=inf,
         )
+        self._check_not_starting("add a child")
         future: Future[bool] = Future()
-        self._services.request(self._root.adopt, (scope, rules, future))
+        self._services.request(self._root.adopt, (scope, rules, future), future)
         future.result()
         return scope.facade
 
@@ -178,10 +184,20 @@ class Children(Reading):
         self._errand("remove_child", id, timeout)
 
     def _errand(self, verb: Verb, id: ChildId, timeout: float | None) -> None:
-        self._facade(id)
+        cells = self._scope(id).cells.values()
         context = current()
-        if context is not None:
-            homes = [cell.mailbox for cell in self._root.scopes[id].cells.values()]
-            if any(context.home is home for home in homes):
-                raise CallingSelfError(f"{context.id!r} would wait for its own end")
+        if context is not None and any(context.home is cell.mailbox for cell in cells):
+            raise CallingSelfError(f"{context.id!r} would wait for its own end")
+        if verb == "restart_child":
+            self._check_not_starting("restart a child")
         self._root.errand(verb, id).result(timeout)
+
+    def _check_not_starting(self, what: str) -> None:
+        """Refuse what would come after all that is declared is up, from within that."""
+        context = current()
+        if context is None or not context.starting or context.supervisor is not self:
+            return
+        if self._root.state.phase == "starting":
+            raise CallingSelfError(
+                f"{context.id!r} cannot {what} while it starts: it would wait for itself"
+            )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from threadsup._snapshot import Node
 
 if TYPE_CHECKING:
+    from threadsup._cell import Cell
     from threadsup._policy.book import Child
     from threadsup._scope import WorkerScope
     from threadsup._specs import SupervisorSpec
@@ -31,9 +32,9 @@ def draw(spec: SupervisorSpec, root: Root) -> Node:
 
 
 def _scope(scope: WorkerScope, child: Child) -> Node:
-    state = scope.state
+    state, cells = scope.state, scope.cells
     workers = tuple(
-        _worker(scope, worker, key) for key, worker in state.children.items() if key in scope.cells
+        _worker(scope, cells[key], worker) for key, worker in state.children.items() if key in cells
     )
     marks = ["significant"] if child.rules.significant else []
     if scope.kind == "worker" and workers:
@@ -49,8 +50,7 @@ _AT_REST = {"new", "ended", "held", "failed", "restarting"}
 """Conditions in which what the supervisor knows of a child says more than its own."""
 
 
-def _worker(scope: WorkerScope, child: Child, key: object) -> Node:
-    cell = scope.cells[key]  # type: ignore[index]
+def _worker(scope: WorkerScope, cell: Cell, child: Child) -> Node:
     kind = "stage" if scope.kind == "chain" else cell.spec.kind
     detail = f"{child.rules.restart}, incarnation {child.incarnation}"
     return Node(kind, cell.id, child.condition, detail)

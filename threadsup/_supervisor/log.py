@@ -23,6 +23,9 @@ _logger = logging.getLogger("threadsup")
 BURST = 10
 """Lines per second and child."""
 
+_PATHS = 1_000
+"""How many children are remembered after the second in which they wrote."""
+
 
 class LogLines:
     """Writes events to the logger `threadsup`; called in the side thread."""
@@ -48,6 +51,10 @@ class LogLines:
 
     def _admit(self, path: Path, at: float) -> int | None:
         """Return how many lines were suppressed before this one, `None` if it is too."""
+        if len(self._budgets) > _PATHS:  # children come and go; who is silent is forgotten
+            self._budgets = {
+                known: budget for known, budget in self._budgets.items() if at - budget[0] < 1.0
+            }
         begun, lines, suppressed = self._budgets.get(path, (at, 0, 0))
         if not 0 <= at - begun < 1.0:  # the wall clock may be set back, too
             self._budgets[path] = (at, 1, 0)
@@ -76,6 +83,8 @@ def _line(event: Event) -> tuple[int, str] | None:
         case events.GaveUp():
             upward = "; its supervisor counts it" if event.escalates else ""
             return logging.ERROR, f"gave up on {_name(event.path)}: {event.reason}{upward}"
+        case events.SupervisorEnded(reason=Crashed() as reason):
+            return logging.ERROR, f"{reason}\n{reason.traceback.rstrip()}".rstrip()
         case events.CallbackFailed():
             return logging.ERROR, f"{_name(event.path)}: {event.what}"
         case _:

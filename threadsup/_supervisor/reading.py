@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from threadsup._dead_letters import DeadLetter
     from threadsup._exits import ChildId
+    from threadsup._scope import WorkerScope
     from threadsup._specs import SupervisorSpec
     from threadsup._supervisor.root import Root
     from threadsup._supervisor.services import TreeServices
@@ -57,7 +58,7 @@ class Reading:
         return id in self._root.scopes
 
     def __getitem__(self, id: ChildId) -> Any:
-        return self._facade(id)
+        return self._scope(id).facade
 
     def children(self) -> tuple[ChildId, ...]:
         """Return the ids of the children in start order. Never blocks."""
@@ -87,18 +88,18 @@ class Reading:
         """
         return self._named(id, Chain, "chain")
 
-    def _facade(self, id: ChildId) -> Any:
+    def _scope(self, id: ChildId) -> WorkerScope:
         try:
-            return self._root.scopes[id].facade
+            return self._root.scopes[id]
         except (KeyError, TypeError):
             raise UnknownChildError(f"supervisor {self.name!r} has no child {id!r}") from None
 
     def _named(self, id: ChildId, kind: type[Handle], word: str) -> Handle:
-        found = self._facade(id)
-        if not isinstance(found, kind):
-            other = self._root.scopes[id].kind
+        scope = self._scope(id)
+        if not isinstance(scope.facade, kind):
+            other = scope.kind
             raise UnknownChildError(f"{id!r} is a {other}, not a {word}: use {other}({id!r})")
-        return found
+        return scope.facade
 
     # -- states ---------------------------------------------------------------------
 
@@ -126,7 +127,7 @@ class Reading:
 
     def history(self) -> tuple[Event, ...]:
         """Return the newest events, newest last. Never blocks."""
-        return tuple(self._services.history.copy())
+        return self._services.history.list()
 
     def subscribe(self, fn: Subscriber) -> Callable[[], None]:
         """Have `fn(event)` called with each event from now on, in the tree's side thread.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from threadsup import events
 from threadsup._errors import InternalError, NotRunningError, StartError
-from threadsup._exits import Crashed, ExitReason, Shutdown, describe_exception
+from threadsup._exits import ExitReason, Shutdown, describe_exception, reason_of
 from threadsup._policy.protocol import (
     ChildDown,
     ChildRules,
@@ -37,23 +37,24 @@ from threadsup._policy.protocol import (
     Up,
 )
 from threadsup._policy.restart import NoRestart
-from threadsup._runtime import process
 from threadsup._runtime.clock import monotonic
 from threadsup._runtime.future import Future
 from threadsup._scope import Driver, Parent, WorkerScope
-from threadsup._snapshot import Abandonment, StopReport, total
+from threadsup._snapshot import Abandonment, StopReport
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Mapping
 
     from threadsup._exits import ChildId
     from threadsup._policy.protocol import Verb
+    from threadsup._runtime.actor import Life
     from threadsup._supervisor.services import TreeServices
 
 __all__ = ["Root"]
 
 _JOIN = 1.0
-"""Seconds for the threads of workers that have reported their end to be gone."""
+"""Seconds for the threads of workers, which have all reported their end, to be gone."""
 
 
 class Root(Driver, Parent):
@@ -77,7 +78,10 @@ class Root(Driver, Parent):
         self._numbers: dict[ChildId, int] = {}
         self._stopping_since: float | None = None
         self._abandoned: dict[Abandonment, None] = {}
-        self._running_before_stop = 0
+        self._running: dict[Life, threading.Thread] = {}
+        """Who was up when the stop began."""
+        self._not_started: WorkerScope | None = None
+        """The last scope that did not start; it may be forgotten already."""
 
     # -- requests -------------------------------------------------------------------
 
@@ -87,20 +91,20 @@ class Root(Driver, Parent):
         if scope.id not in self.scopes and not self.state.stopped:
             scope.parent = self
             self.scopes = MappingProxyType({**self.scopes, scope.id: scope})
-        self.take(Request("add", scope.id, token=(scope.id, future, True), rules=rules))
+        self.take(Request("add", scope.id, token=(scope.id, future, None), rules=rules))
 
     def errand(
-        self, verb: Verb, key: ChildId, *, value: bool = True, drain: bool = False
+        self, verb: Verb, key: ChildId, *, was_up: bool | None = None, drain: bool = False
     ) -> Future[bool]:
         """Have something done with one child by hand. From any thread."""
         future: Future[bool] = Future()
-        request = Request(verb, key, token=(key, future, value), drain=drain)
-        self.services.request(self.take, request)
+        request = Request(verb, key, token=(key, future, was_up), drain=drain)
+        self.services.request(self.take, request, future)
         return future
 
-    def stop_child(self, id: ChildId, *, value: bool, drain: bool) -> Future[bool]:
+    def stop_child(self, id: ChildId, *, was_up: bool, drain: bool) -> Future[bool]:
         """Have one of the scopes stopped by hand. From any thread."""
-        return self.errand("stop_child", id, value=value, drain=drain)
+        return self.errand("stop_child", id, was_up=was_up, drain=drain)
 
     # -- what scopes report ---------------------------------------------------------
 
@@ -132,8 +136,10 @@ class Root(Driver, Parent):
         self.services.later(self.scopes[start.key].take, Request("start", fate=start.fate))
 
     def signal(self, signal: Signal) -> None:
-        """Ask a scope to stop; it keeps the limits of its members itself."""
-        request = Request("stop", reason=signal.reason, fate=signal.fate, drain=signal.drain)
+        """Ask a scope to stop; it keeps the limits of its members itself, within `by`."""
+        request = Request(
+            "stop", reason=signal.reason, fate=signal.fate, by=signal.by, drain=signal.drain
+        )
         self.services.later(self.scopes[signal.key].take, request)
 
     def interrupt(self, key: ChildId) -> None:
@@ -157,6 +163,8 @@ class Root(Driver, Parent):
         services = self.services
         match notice:
             case ChildDown(key, _, _, fate, why) | Decided(key, fate, why):
+                if why is NoRestart.START_FAILED:
+                    self._not_started = self.scopes[key]
                 if fate != "restarts":
                     self.scopes[key].close(fate, why)
             case Restarting(key, reason, delay):
@@ -165,8 +173,10 @@ class Root(Driver, Parent):
                 )
             case Forgotten(key):
                 self.scopes[key].close("gone", NoRestart.STOPPED)
+                services.undelivered += self._undelivered_by(self.scopes[key])
                 left = {k: scope for k, scope in self.scopes.items() if k != key}
                 self.scopes = MappingProxyType(left)
+                self._numbers.pop(key, None)
             case Up():
                 services.publish(events.SupervisorStarted(services.name, events.now()))
                 services.settle(self.up, value=True)
@@ -177,11 +187,10 @@ class Root(Driver, Parent):
 
     def start_error(self, key: ChildId) -> StartError:
         """Return why a scope did not start, naming the worker that did not."""
-        scope = self.scopes[key]
-        culprit = scope.state.culprit
-        if culprit is None:
-            return StartError(f"{key!r} did not start: {scope.state.verdict}")
-        return scope.start_error(culprit)
+        scope = self.scopes.get(key, self._not_started)
+        if scope is None or scope.state.culprit is None:
+            return StartError(f"{key!r} did not start: it was stopped")
+        return scope.start_error(scope.state.culprit)
 
     def take(self, event: Any) -> None:
         """Step; from the step that begins a stop the time of it counts."""
@@ -189,11 +198,8 @@ class Root(Driver, Parent):
         super().take(event)
         if self.state.stopped and not going:
             self._stopping_since = monotonic()
-            self._running_before_stop = sum(
-                child.live
-                for scope in self.scopes.values()
-                for child in scope.state.children.values()
-            )
+            lives = [cell.life for scope in self.scopes.values() for cell in scope.cells.values()]
+            self._running = {life: life.thread for life in lives if life and life.thread}
 
     # -- the end --------------------------------------------------------------------
 
@@ -205,23 +211,28 @@ class Root(Driver, Parent):
         failure = None
         if not over.came_up and over.culprit is not None:
             failure = self.start_error(over.culprit)
-        cells = [cell for scope in self.scopes.values() for cell in scope.cells.values()]
         for scope in self.scopes.values():
             scope.close("gone", NoRestart.SCOPE_STOPPING)
-        self._end(failure, [cell.statistics().undelivered for cell in cells])
-        for cell in cells:
-            if cell.life is not None and cell.life.thread is not None:
-                cell.life.thread.join(_JOIN)
+        undelivered = sum(map(self._undelivered_by, self.scopes.values()))
+        self._end(failure, self.services.undelivered + undelivered)
+        end = monotonic() + _JOIN
+        for life, thread in self._running.items():
+            if not life.fenced:
+                thread.join(max(0.0, end - monotonic()))
+        self._running = {}
 
-    def _end(self, failure: StartError | None, undelivered: list[int]) -> None:
+    def _undelivered_by(self, scope: WorkerScope) -> int:
+        return sum(cell.statistics().undelivered for cell in scope.cells.values())
+
+    def _end(self, failure: StartError | None, undelivered: int) -> None:
         services = self.services
         left = {**self._abandoned, **dict.fromkeys(services.zombies)}
         since = self._stopping_since
         report = StopReport(
             clean=not left,
-            stopped=max(0, self._running_before_stop - len(self._abandoned)),
+            stopped=sum(not life.fenced for life in self._running),
             abandoned=tuple(left),
-            undelivered=sum(undelivered),
+            undelivered=undelivered,
             seconds=0.0 if since is None else monotonic() - since,
         )
         assert self.reason is not None
@@ -237,15 +248,20 @@ class Root(Driver, Parent):
 
         Every worker is asked to stop, every mailbox closed, every waiter told.
         """
-        text = f"InternalError: {describe_exception(error)}"
-        self.reason = Crashed(text)
-        for scope in reversed(list(self.scopes.values())):
-            for cell in reversed(list(scope.cells.values())):
-                if cell.life is not None:
-                    cell.life.ask_to_stop(Shutdown(), monotonic())
-                cell.decided("gone", NoRestart.SCOPE_STOPPING)
-        internal = InternalError(f"the supervisor failed, please report it: {text}")
+        services = self.services
+        internal = InternalError(f"the supervisor failed: {describe_exception(error)}")
         internal.__cause__ = error
-        self.services.settle(self.up, error=internal)
-        self.services.settle(self.over, error=internal)
-        self._ended()
+        try:
+            if self.reason is None:
+                self.reason = reason_of(internal)
+                for scope in reversed(list(self.scopes.values())):
+                    for cell in reversed(list(scope.cells.values())):
+                        cell.orphaned(internal)
+                services.publish(
+                    events.SupervisorEnded(services.name, events.now(), self.reason)
+                )
+        finally:
+            services.settle(self.up, error=internal)
+            services.settle(self.over, error=internal)
+            services.break_promises(internal)
+            self._ended()

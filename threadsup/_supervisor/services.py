@@ -6,13 +6,13 @@ one tree. It must not know which scopes there are.
 
 from __future__ import annotations
 
-from collections import deque
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from threadsup._dead_letters import DeadLetters
 from threadsup._runtime.future import Future
+from threadsup._runtime.newest import Newest
 from threadsup._runtime.pykka_compat import fail, succeed
 from threadsup._runtime.side import Side
 from threadsup._supervisor.log import LogLines
@@ -43,7 +43,7 @@ class TreeServices:
         self.loop = Loop(name, crashed)
         self.side = Side(name)
         self.dead_letters = DeadLetters()
-        self.history: deque[Event] = deque(maxlen=HISTORY)
+        self.history: Newest[Event] = Newest(HISTORY)
         self._max_zombies = max_zombies
         self._zombies: dict[Life, Abandonment] = {}
         self._promises: set[Future[bool]] = set()

@@ -42,4 +42,5 @@ def stopping_on_signals(stop: Callable[[str, float | None], None]) -> Iterator[N
         yield
     finally:
         for number, old in zip(numbers, before, strict=True):
-            signal.signal(number, old)
+            # `None`: it was installed by C code, and cannot be put back from here.
+            signal.signal(number, signal.SIG_DFL if old is None else old)

@@ -2,8 +2,8 @@
 
 Owns which of them is due next. It must not know what happens then, nor the time:
 that is an argument. A timer that was replaced or taken away stays in the heap and
-is passed over; the heads of the heap are always live, so nobody wakes for a dead
-one.
+is passed over; the head of the heap is always live, so nobody wakes for a dead
+one, and when most of the heap is dead it is made anew.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from threadsup._exits import ChildId
 
 __all__ = ["Timers"]
+
+_SPARE = 64
+"""Dead entries that are not worth the sweeping."""
 
 
 class Timers:
@@ -42,6 +45,9 @@ class Timers:
             heapq.heappush(self._heap, (at, serial))
         while self._heap and self._heap[0][1] not in self._live:
             heapq.heappop(self._heap)
+        if len(self._heap) > 2 * len(self._live) + _SPARE:
+            self._heap = [entry for entry in self._heap if entry[1] in self._live]
+            heapq.heapify(self._heap)
 
     def next(self) -> float | None:
         """Return when the next one is due, `None` if there is none."""
