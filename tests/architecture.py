@@ -47,6 +47,7 @@ LAYERS = {
     "threadsup._policy.protocol": 2,
     "threadsup._policy.restart": 2,
     "threadsup._runtime.actor": 2,
+    "threadsup._runtime.ending": 2,
     "threadsup._runtime.serving": 2,
     "threadsup._snapshot": 2,
     "threadsup._policy.endings": 3,

@@ -11,19 +11,17 @@ what `Host` names is called by the worker's own thread; the rest by anybody's.
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
-from dataclasses import replace
-from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from threadsup import events
-from threadsup._errors import NotRunningError, ReplyTimeout, WorkerExited
+from threadsup._errors import WorkerExited
 from threadsup._exits import Abandoned, Crashed, Exit, ExitReason, Normal, Shutdown
 from threadsup._policy.protocol import Event, Exited, Overdue, Started, StartFailed
 from threadsup._runtime import process
 from threadsup._runtime.actor import Life
 from threadsup._runtime.context import Context, Place, StopToken
+from threadsup._runtime.ending import Ending
 from threadsup._runtime.future import Future
 from threadsup._runtime.interrupt import Guard
 from threadsup._runtime.mailbox import Mailbox, Token
@@ -109,20 +107,6 @@ class Keeping(Protocol):
         """Have the child stopped for good. From any thread."""
 
 
-class _Monitor:
-    """Who is told of exits, until it is ended: then also of those on the way to it."""
-
-    __slots__ = ("fn",)
-
-    def __init__(self, fn: Callable[[Exit], object]) -> None:
-        self.fn: Callable[[Exit], object] | None = fn
-
-    def __call__(self, note: Exit) -> None:
-        fn = self.fn
-        if fn is not None:
-            fn(note)
-
-
 class Cell:
     """A worker, whichever of its lives it is in."""
 
@@ -160,14 +144,12 @@ class Cell:
         self._place = place
         self._services = services
         self._lock = threading.Lock()
-        """Guards the counts over past lives, the monitors and the end."""
+        """Guards the counts over past lives."""
         self._past = dict.fromkeys(_COUNTERS, 0)
         self._zombies: list[Life] = []
-        self._monitors: list[_Monitor] = []
-        self._last: Exit | None = None
-        self._final: Exit | None = None
-        """The end of the child, while it is over."""
-        self._ended: Future[ExitReason] = Future()
+        self._ending = Ending(services)
+        self.wait = self._ending.wait
+        self.monitor = self._ending.monitor
 
     # -- what the scope decides -----------------------------------------------------
 
@@ -195,13 +177,16 @@ class Cell:
         )
         self.life = life
         try:
-            if process.exiting():
-                raise RuntimeError("the process is ending: nothing is started any more")
-            life.launch(self._make(life))
+            self._launch(life)
         except (RuntimeError, MemoryError) as error:  # "can't start new thread"
             self.cause = error
             reason = Crashed(f"{type(error).__name__}: {error}")
             self._services.later(self.scope.take, StartFailed(self.id, number, reason))
+
+    def _launch(self, life: Life) -> None:
+        if process.exiting():
+            raise RuntimeError("the process is ending: nothing is started any more")
+        life.launch(self._make(life))
 
     def _watched(self, number: int) -> WatchedHand | None:
         """Return the hand of a life with a time limit."""
@@ -217,12 +202,12 @@ class Cell:
 
     def why_not_started(self) -> str:
         """Return in words why the last start failed."""
-        if self._last is None:
+        last = self._ending.last
+        if last is None:
             return "it was stopped"
         # Not the text of the cause, which is a user's exception: it was read in the
         # worker's own thread.
-        reason = self._last.reason
-        return reason.error if isinstance(reason, Crashed) else str(reason)
+        return last.reason.error if isinstance(last.reason, Crashed) else str(last.reason)
 
     def signal(self, signal: Signal) -> None:
         """Ask the life to stop; refuse messages unless it is to come back."""
@@ -248,18 +233,14 @@ class Cell:
         self._services.zombie_made(life, left)
         return left
 
-    def down(
-        self, number: int, reason: ExitReason, fate: Fate, why: NoRestart | None
-    ) -> None:
+    @property
+    def zombie(self) -> ExitReason | None:
+        """Why the last of the lives that were given up on and still run was, if any."""
+        return self._zombies[-1].token.reason if self._zombies else None
+
+    def down(self, number: int, reason: ExitReason, fate: Fate, why: NoRestart | None) -> None:
         """Note the end of a life and what becomes of the child."""
-        note = Exit(self.id, number, reason, fate != "restarts")
-        # A monitor that comes meanwhile is either among these, or finds the final end.
-        with self._lock:
-            self._last = note
-            self._final = note if note.final else None
-            monitors = tuple(self._monitors)
-        for monitor in monitors:
-            self._services.side.do(partial(monitor, note))
+        self._ending.down(Exit(self.id, number, reason, fate != "restarts"))
         if self._hand is not None:
             self._hand.end()
         if self.life is not None:
@@ -277,31 +258,24 @@ class Cell:
             self.lose(self.mailbox.close(text), text)
         elif fate == "held":
             self.mailbox.shut(text)
-        with self._lock:
-            last = self._last or Exit(self.id, 0, Normal(), final=False)
-            self._final = last if last.final else replace(last, final=True)
-        self._services.settle(self._ended, last.reason)
+        self._ending.decided(Exit(self.id, 0, Normal(), final=True))
 
     def orphaned(self, error: BaseException) -> None:
         """Go down without the scope, which has failed."""
         text = "its supervisor has failed"
         if self.life is not None:
             self.life.ask_to_stop(Shutdown(), monotonic() + self.spec.shutdown)
-        self._services.settle(self._ended, error=error)
+        self._ending.fail(error)
         self.lose(self.mailbox.close(text), text)
 
     def mark_forked(self, why: str) -> None:
         """Refuse everything: this is the child of a fork. Takes no lock."""
         self._lock = threading.Lock()  # whoever held the other does not exist here
-        self._ended = Future()
-        self._ended.set_exception(NotRunningError(why))
+        self._ending.mark_forked(why)
         self.mailbox.poison(why)
 
     def _reopen(self) -> None:
-        with self._lock:
-            self._final = None
-            if self._ended.done():
-                self._ended = Future()
+        self._ending.reopen()
         self._open()
 
     def _open(self) -> None:
@@ -318,7 +292,7 @@ class Cell:
                 continue
             if type(raw) is Envelope:
                 message = raw.message
-                reason = self._last.reason if self._last is not None else None
+                reason = None if self._ending.last is None else self._ending.last.reason
                 text = f"{self.address!r} did not handle the message: {why}"
                 self._services.settle(raw.reply_to, error=WorkerExited(text, reason))
             self._services.dead_letters.add(message, self.address, why)
@@ -383,34 +357,11 @@ class Cell:
 
     def request_stop(self, *, drain: bool) -> Future[bool]:
         """Have it stopped for good; the future tells whether it was running."""
-        if self._final is not None:
+        if self._ending.final is not None:
             over: Future[bool] = Future()
             over.set_result(False)
             return over
         return self.scope.request_stop_of(self, drain=drain)
-
-    def wait(self, timeout: float | None) -> ExitReason | None:
-        """Wait for the final end; `None` when the time is up first."""
-        try:
-            return self._ended.result(timeout)
-        except ReplyTimeout:
-            return None
-
-    def monitor(self, fn: Callable[[Exit], object]) -> Callable[[], None]:
-        """Have `fn` called at each exit, or now if it has ended for good."""
-        monitor = _Monitor(fn)
-        with self._lock:
-            final = self._final
-            self._monitors.append(monitor)
-        if final is not None:
-            self._services.side.do(partial(monitor, final))
-
-        def end() -> None:
-            monitor.fn = None
-            with self._lock, suppress(ValueError):  # ended before
-                self._monitors.remove(monitor)
-
-        return end
 
     # -- counts ---------------------------------------------------------------------
 
@@ -457,4 +408,3 @@ class Cell:
             retried=sums["retried"],
             in_hand_since=life.since if life is not None and life.hand else None,
         )
-

@@ -238,9 +238,7 @@ class Group:
             reached += 1
         return reached
 
-    def tell_any(
-        self, message: Any, routing: Routing = "round_robin", **key: Any
-    ) -> ChildId:
+    def tell_any(self, message: Any, routing: Routing = "round_robin", **key: Any) -> ChildId:
         """Send a message to one member, whichever. Never blocks.
 
         Args:

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from threadsup._cell import Cell, Services
-    from threadsup._exits import ChildId
+    from threadsup._exits import ChildId, ExitReason
     from threadsup._policy.protocol import Action, Event, Notice, Outcome, Verb
     from threadsup._snapshot import Abandonment
     from threadsup._specs import Budget, StageSpec, WorkerSpec
@@ -97,7 +97,7 @@ class Driver(ABC):
                 self.signal(action)
             case Interrupt(key, _):
                 self.interrupt(key)
-            case Fence(key, number, reason):
+            case Fence():
                 self.fence(action)
             case SetTimer(key, number, at):
                 self.services.set_timer(self, key, number, at)
@@ -264,16 +264,18 @@ class WorkerScope(Driver):
                 services.name, events.now(), cell.path, fence.incarnation, left.doing, left.since
             )
         )
-        if services.too_many_zombies:
-            services.later(self.take, Request("give_up", fence.key, reason=reason))
+        self._bear_zombies(fence.key, reason)
+
+    def _bear_zombies(self, key: ChildId, reason: ExitReason) -> None:
+        """Give up if the tree has more zombies than it bears, and they are of this scope."""
+        if self.services.too_many_zombies:
+            self.services.later(self.take, Request("give_up", key, reason=reason))
 
     def gave_up(self, what: GiveUp) -> None:
         """Say that the budget is spent."""
         services, path = self.services, self.cells[what.key].path
         escalates = self.state.rules.escalate
-        services.publish(
-            events.GaveUp(services.name, events.now(), path, what.reason, escalates)
-        )
+        services.publish(events.GaveUp(services.name, events.now(), path, what.reason, escalates))
 
     def told(self, notice: Notice) -> None:
         """Do what a notice means for the cell, and pass it on."""
@@ -314,9 +316,16 @@ class WorkerScope(Driver):
             case Draining(key):
                 self.draining(key)
             case Up():
-                self.parent.scope_up(self)
+                self.came_up()
             case Over():
                 self.parent.scope_over(self, notice)
+
+    def came_up(self) -> None:
+        """Report it; who was given up on in the stop before is a zombie all the same."""
+        self.parent.scope_up(self)
+        for cell in self.cells.values():
+            if cell.zombie is not None:
+                self._bear_zombies(cell.id, cell.zombie)
 
     def draining(self, after: ChildId) -> None:
         """Let the children behind `after` finish; only a chain has any."""
@@ -336,9 +345,7 @@ class WorkerScope(Driver):
             cell.decided(fate, why)
 
 
-def rules_of_worker(
-    spec: WorkerSpec | StageSpec, *, significant: bool = True
-) -> ChildRules:
+def rules_of_worker(spec: WorkerSpec | StageSpec, *, significant: bool = True) -> ChildRules:
     """Return the rules of a worker in its own scope."""
     return ChildRules(
         restart=spec.restart,

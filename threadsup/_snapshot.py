@@ -6,11 +6,12 @@ is drawn. It must not know where the numbers come from.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, final
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
     from threadsup._exits import ChildId
 
 __all__ = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -169,6 +170,18 @@ def test_thrown_after_the_way_out_it_is_not_thrown() -> None:
 
 def test_thrown_and_not_come_it_is_cleared() -> None:
     """What is pending when the thread has the lock never comes."""
+    guard = attached()
+    guard._thrown = True
+    # All in C, where nothing that is pending comes: it is on its way when the lock is held.
+    throws = functools.partial(guard._throw, guard._thread, WorkerExit)
+    lock = {"__enter__": staticmethod(throws), "__exit__": staticmethod(lambda *_: None)}
+    guard._lock = type("Throwing", (), lock)()
+    assert guard.around(work)() == work()
+    assert guard.around(work)() == work()
+
+
+def test_thrown_while_it_waits_for_the_lock_it_is_absorbed() -> None:
+    """Another thread throws as this one is about to leave: the result stands."""
     guard = Guard()
     gate = Gate("between throwing and leaving")
 
@@ -180,7 +193,6 @@ def test_thrown_and_not_come_it_is_cleared() -> None:
 
     running = run(leave)
     gate.wait_reached()
-    # Thrown while the thread is blocked in C: it comes when it runs Python again.
     throw(guard)
     gate.open()
     assert running.result() == 2 * work()

@@ -306,8 +306,8 @@ def test_a_worker_that_is_no_pykka_class_has_none(tree: Supervisor) -> None:
     class Plain(Worker):
         pass
 
-    for number, target in enumerate([handler(len), Plain]):
-        ref = tree.add_worker(target, id=number)
+    refs = [tree.add_worker(handler(len), id="h"), tree.add_worker(Plain, id="w")]
+    for ref in refs:
         with pytest.raises(TypeError, match=r"no Pykka class.*tell\(\) and ask\(\)"):
             ref.proxy()
 

@@ -190,6 +190,13 @@ class Door:
     def __exit__(self, *error: object) -> None:
         self._lock.release()
 
+    def is_free(self) -> bool:
+        """Return whether anybody else could get in."""
+        got: bool = self._lock.acquire(blocking=False)
+        if got:
+            self._lock.release()
+        return got
+
 
 def got_idle(loop: Loop, clock: ManualClock) -> None:
     """Have a message handled, and its timer be due."""
@@ -253,6 +260,7 @@ def test_a_handler_that_returns_after_the_look_finds_the_hand_empty(
     door.gate.wait_reached()
 
     def fence() -> None:
+        assert not run(door.is_free).result()
         door.gate.open()  # the worker is let on, to the lock that is held here
         fenced.append(hand.pop())
 

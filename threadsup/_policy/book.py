@@ -99,6 +99,8 @@ class Scope(NamedTuple):
     """Whether that moment is so near that everybody is asked now."""
     drain: bool = False
     """For a stop: whether each child first handles what it has queued."""
+    holding: bool = False
+    """For a stop: whether it is not its turn yet, and nobody is asked."""
     came_up: bool = False
     gave_up: bool = False
     overran: bool = False

@@ -71,6 +71,8 @@ class Plan(Turn):
 
     def advance(self) -> None:
         """Take the next step of the plan, if one can be taken now."""
+        if self.holding and any(self.children[key].live for key in self.to_stop):
+            return
         if self.to_stop and (self.together or not self.awaited):
             self.ask_to_stop()
         if self.awaited or self.phase in {"new", "down"}:

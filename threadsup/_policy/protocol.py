@@ -188,6 +188,9 @@ class Request:
     """For `add`."""
     drain: bool = False
     """For `stop_child`: whether what is queued is handled first."""
+    hold: bool = False
+    """For `stop`: whether nobody is asked before a second one, without it. From the
+    first on nothing is started: whoever ends by themselves stays down."""
 
 
 Event: TypeAlias = Started | StartFailed | Exited | Deadline | Overdue | Request

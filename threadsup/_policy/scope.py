@@ -211,6 +211,7 @@ class _Step(Endings):
             self.change(key, condition=condition, retired=False)
         self.phase = "starting"
         self.came_up = self.gave_up = self.overran = self.hurried = self.drain = False
+        self.holding = False
         self.fate = fate
         self.by = inf
         self.culprit = None
@@ -227,8 +228,11 @@ class _Step(Endings):
             return
         if self.phase != "stopping":
             self.drain = request.drain
+            self.holding = request.hold
             self.go_down(request.reason, request.fate)
         else:
+            # The end of a chain's stream, `finish`, is not what it waits for.
+            self.holding = self.holding and (request.hold or request.verb == "finish")
             self.fate = max(self.fate, request.fate, key=FATES.index)
             if self.drain and not request.drain:
                 self.drain = False

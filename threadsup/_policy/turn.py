@@ -65,6 +65,7 @@ class Turn:
     by: float
     hurried: bool
     drain: bool
+    holding: bool
     came_up: bool
     gave_up: bool
     overran: bool

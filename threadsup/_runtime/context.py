@@ -126,8 +126,9 @@ class StopToken:
             self.asked = True
             self.reason = reason
             self.by = min(self.by, by)
-            if self._parked is not None:
-                self._parked.poke()
+            parked = self._parked  # once: the end of a wait clears it without the lock
+            if parked is not None:
+                parked.poke()
 
     def fence(self, reason: ExitReason) -> None:
         """End every wait of the incarnation from now on. Never blocks for long."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from threadsup._errors import MailboxClosed
@@ -99,15 +100,13 @@ class Side:
         """Run a job here and now; whatever it raises is contained and counted."""
         try:
             job()
-        except BaseException:  # noqa: BLE001 - a user's callback: nobody is to hear of it but the log
+        except BaseException as error:  # noqa: BLE001 - a user's callback: only the log hears of it
             self.failed += 1
-            self._complain()
+            self._complain(error)
 
-    def _complain(self) -> None:
+    def _complain(self, error: BaseException) -> None:
         # The first, the tenth, the hundredth: a callback that always fails must
-        # not drown the log.
+        # not drown the log. And the log itself may be what fails.
         if str(self.failed).strip("0") == "1":
-            try:
-                _logger.exception("a callback failed (%d so far)", self.failed)
-            except BaseException:  # noqa: BLE001, S110 - the log itself may be what fails
-                pass
+            with suppress(BaseException):
+                _logger.error("a callback failed (%d so far)", self.failed, exc_info=error)

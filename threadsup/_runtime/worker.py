@@ -265,9 +265,12 @@ class PykkaBehaviour(WorkerBehaviour):
     """An instance of an untouched Pykka class, on our mailbox and in our loop."""
 
     instance: pykka.ThreadingActor
+    _stops: list[Token]
+    """What it was stopped with by itself, or by who has its own ref."""
 
     def start(self) -> None:
         """Make the actor, its inbox in place before `__init__` runs; then `on_start`."""
+        self._stops = []
         target, args, kwargs = self._call
         inbox = Inbox(self._life.mailbox, self._stop_behind_what_is_queued)
         self.instance = build(target, args, kwargs, inbox)  # type: ignore[arg-type]
@@ -290,10 +293,15 @@ class PykkaBehaviour(WorkerBehaviour):
         def answer() -> None:
             succeed(reply_to, None)
 
-        if not self._life.mailbox.put_token(Token(arrived=answer, lost=answer)):
+        token = Token(arrived=answer, lost=answer)
+        self._stops.append(token)
+        if not self._life.mailbox.put_token(token):
             answer()
 
     def _stop_now(self, token: Token) -> None:
         if token.arrived is not None:
             token.arrived()
-        raise WorkerExit(Shutdown())
+        # An actor may have been stopped twice, or have ended before its stop came: what
+        # was meant for it does not stop the next one.
+        if token in self._stops:
+            raise WorkerExit(Shutdown())

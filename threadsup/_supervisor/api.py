@@ -10,7 +10,7 @@ import threading
 from contextlib import suppress
 from itertools import count
 from math import inf
-from typing import TYPE_CHECKING, cast, final
+from typing import TYPE_CHECKING, Self, cast, final
 
 from threadsup._errors import (
     CallingSelfError,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-    from typing_extensions import Self, Unpack
+    from typing_extensions import Unpack
 
     from threadsup._exits import ExitReason
     from threadsup._snapshot import StopReport
@@ -88,9 +88,9 @@ class Supervisor(Children):
     def from_spec(cls, spec: SupervisorSpec) -> Self:
         """Return a supervisor of what was declared, not started."""
         made = cls.__new__(cls)
-        made._open(spec)
+        made._open(spec)  # noqa: SLF001 - its own class
         for child in spec.children:
-            made._add(child)
+            made._add(child)  # noqa: SLF001
         return made
 
     def _open(self, spec: SupervisorSpec) -> None:

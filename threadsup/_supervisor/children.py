@@ -6,7 +6,6 @@ must not touch a machine: what is asked is done in the supervisor's thread.
 
 from __future__ import annotations
 
-import threading
 from contextlib import suppress
 from dataclasses import replace
 from math import inf
@@ -19,7 +18,6 @@ from threadsup._group import Group, group_scope
 from threadsup._policy.protocol import ChildRules
 from threadsup._runtime.context import Place, current
 from threadsup._runtime.future import Future
-from threadsup._runtime.ref import WorkerRef
 from threadsup._scope import WorkerScope, rules_of_scope, rules_of_worker
 from threadsup._specs import (
     GroupSpec,
@@ -34,12 +32,14 @@ from threadsup._specs import (
 from threadsup._supervisor.reading import Reading
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Iterable
 
     from typing_extensions import Unpack
 
     from threadsup._exits import ChildId
     from threadsup._policy.protocol import Verb
+    from threadsup._runtime.ref import WorkerRef
     from threadsup._specs import (
         ChainOptions,
         ChildSpec,

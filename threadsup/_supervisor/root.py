@@ -147,9 +147,7 @@ class Root(Driver, Parent):
 
     def fence(self, fence: Fence) -> None:
         """Give a scope up: whoever is left in it is abandoned now."""
-        self.scopes[fence.key].take(
-            Request("abandon", reason=fence.reason, fate=self.state.fate)
-        )
+        self.scopes[fence.key].take(Request("abandon", reason=fence.reason, fate=self.state.fate))
 
     def gave_up(self, what: GiveUp) -> None:
         """Say that the tree's own budget is spent."""
@@ -193,13 +191,21 @@ class Root(Driver, Parent):
         return scope.start_error(scope.state.culprit)
 
     def take(self, event: Any) -> None:
-        """Step; from the step that begins a stop the time of it counts."""
+        """Step; from the step that begins a stop on, its time counts and nothing is started."""
         going = self.state.stopped
         super().take(event)
         if self.state.stopped and not going:
+            self._hold()
             self._stopping_since = monotonic()
             lives = [cell.life for scope in self.scopes.values() for cell in scope.cells.values()]
             self._running = {life: life.thread for life in lives if life and life.thread}
+
+    def _hold(self) -> None:
+        """Have scopes whose turn to stop has not come restart nobody until it has."""
+        for key, child in self.state.children.items():
+            if child.live:
+                request = Request("stop", fate=self.state.fate, hold=True)
+                self.services.later(self.scopes[key].take, request)
 
     # -- the end --------------------------------------------------------------------
 
@@ -257,9 +263,7 @@ class Root(Driver, Parent):
                 for scope in reversed(list(self.scopes.values())):
                     for cell in reversed(list(scope.cells.values())):
                         cell.orphaned(internal)
-                services.publish(
-                    events.SupervisorEnded(services.name, events.now(), self.reason)
-                )
+                services.publish(events.SupervisorEnded(services.name, events.now(), self.reason))
         finally:
             services.settle(self.up, error=internal)
             services.settle(self.over, error=internal)

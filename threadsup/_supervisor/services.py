@@ -50,7 +50,7 @@ class TreeServices:
         """What callers wait for. Adding, discarding and copying are atomic."""
         # A list, as appending and removing are atomic; of partials, which equal only
         # themselves: no comparison of a user's is called.
-        self._subscribers: list[partial[object]] = [partial(LogLines())]
+        self._subscribers: list[partial[Any]] = [partial(LogLines())]
         self.undelivered = 0
         """Messages that children which were removed did not handle."""
         self.post = self.loop.post
@@ -156,9 +156,7 @@ class TreeServices:
         zombies = self._zombies.copy()
         # Looked at, as nobody counts any more who ends after the tree has.
         return tuple(
-            left
-            for life, left in zombies.items()
-            if life.thread is None or life.thread.is_alive()
+            left for life, left in zombies.items() if life.thread is None or life.thread.is_alive()
         )
 
     @property
