@@ -64,10 +64,14 @@ class Flow:
 
         self.events.wait_until(over, "end of the chain")
 
-    def reasons(self, stage: str) -> list[Any]:
-        """Return why the incarnations of a stage have ended, so far."""
-        ends = [e for e in self.events.items if isinstance(e, events.WorkerEnded)]
-        return [e.reason for e in ends if e.path == (self.chain.id, stage)]
+    def reasons(self, stage: str, count: int = 1) -> list[Any]:
+        """Wait until so many incarnations of a stage have ended; return why."""
+
+        def ends(told: list[Any]) -> list[Any]:
+            mine = [e for e in told if isinstance(e, events.WorkerEnded)]
+            return [e.reason for e in mine if e.path == (self.chain.id, stage)]
+
+        return ends(self.events.wait_until(lambda told: len(ends(told)) >= count, "ends"))
 
     def letters(self) -> list[tuple[Any, Any, str]]:
         """Return the dead letters: what, to whom, and whether it failed or why not."""

@@ -12,7 +12,10 @@ from tests.runtime.forcing import note_sleepers, run
 from threadsup import Backoff, CallingSelfError, Stop, current, events, stage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.chain.conftest import MakeFlow
+    from tests.runtime.forcing import Running
 
 
 def same(item: Any) -> Any:
@@ -44,6 +47,15 @@ def test_an_empty_chain_is_drained(flow: MakeFlow) -> None:
     assert f.results.items == [1]
 
 
+def waiting(monkeypatch: pytest.MonkeyPatch, drain: Callable[[], bool]) -> Running[bool]:
+    """Drain from a thread of its own and return when that is about to sleep."""
+    asleep: Recorder[threading.Thread] = Recorder()
+    note_sleepers(monkeypatch, lambda _: asleep(threading.current_thread()))
+    drainer = run(drain)
+    asleep.wait_until(lambda threads: drainer._thread in threads, "drain that waits")
+    return drainer
+
+
 def test_a_drain_waits_for_every_item_and_its_sink(
     flow: MakeFlow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -52,26 +64,26 @@ def test_a_drain_waits_for_every_item_and_its_sink(
     f = flow(stage(same, id="a"), stage(held, id="b"), stage(same, id="c"), capacity=2)
     for number in range(5):
         f.chain.tell(number)
-    asleep: Recorder[threading.Thread] = Recorder()
-    note_sleepers(monkeypatch, lambda _: asleep(threading.current_thread()))
-    drain = run(f.chain.drain)
-    asleep.wait_until(lambda threads: drain._thread in threads, "drain that waits")
+    drain = waiting(monkeypatch, f.chain.drain)
     assert not drain.over
     held.gate.open()
     assert drain.result()
     assert f.results.items == list(range(5))
 
 
-def test_a_drain_does_not_wait_for_what_comes_after_it(flow: MakeFlow) -> None:
+def test_a_drain_does_not_wait_for_what_comes_after_it(
+    flow: MakeFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A producer that goes on cannot hold it (F55)."""
-    held = Held(hold="later")
-    f = flow(stage(same, id="a"), stage(held, id="b"))
+    before, later = Held("before"), Held("later")
+    f = flow(stage(before, id="a"), stage(later, id="b"))
     f.chain.tell("before")
-    drain = run(f.chain.drain)
+    drain = waiting(monkeypatch, f.chain.drain)
     f.chain.tell("later")
-    assert drain.result() or held.gate.arrived
-    assert "before" in f.results.items
-    held.gate.open()
+    before.gate.open()
+    assert drain.result()
+    assert f.results.items == ["before"]
+    later.gate.open()
 
 
 def test_a_drain_that_takes_too_long_says_so(flow: MakeFlow) -> None:
@@ -92,7 +104,7 @@ def test_a_drain_that_takes_too_long_says_so(flow: MakeFlow) -> None:
 def test_a_drain_outlives_crashes(flow: MakeFlow, strategy: Any, place: str) -> None:
     """Before, at and behind the stage that crashes, twice, while it waits."""
     held = Held()
-    stages = [stage(held if id == place else same, id=id) for id in "abc"]
+    stages = [stage(held if key == place else same, id=key) for key in "abc"]
     f = flow(*stages, strategy=strategy)
     for item in (0, 1, ValueError("x"), 2, ValueError("y"), 3):
         f.chain.tell(item)
@@ -126,8 +138,8 @@ def test_a_drain_from_inside_the_chain_is_refused(flow: MakeFlow) -> None:
     def drain(item: Any) -> Any:
         return current().chain.drain()  # type: ignore[union-attr]
 
-    for id in "ab":
-        f = flow(*[stage(drain if place == id else same, id=place) for place in "ab"])
+    for key in "ab":
+        f = flow(*[stage(drain if place == key else same, id=place) for place in "ab"])
         with pytest.raises(CallingSelfError, match="would wait for its own stage"):
             f.chain.submit(1).result(5)
 

@@ -35,8 +35,7 @@ def same(item: Any) -> Any:
 def three(position: str, fn: Any) -> list[Any]:
     """Return three stages, `fn` at the position and the others handing on what they get."""
     return [
-        stage(fn if place == position else same, id=place)
-        for place in ("first", "middle", "last")
+        stage(fn if place == position else same, id=place) for place in ("first", "middle", "last")
     ]
 
 

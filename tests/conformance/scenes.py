@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         Exit,
         Future,
         Group,
+        StageSpec,
         StopReport,
         Supervisor,
         WorkerRef,
@@ -320,13 +321,22 @@ class Scene:
 
     OUTSIDE = "outside"
 
-    def __init__(self, sup: Supervisor, place: Place, parts: Iterable[Part], **scope: Any) -> None:
+    def __init__(
+        self,
+        sup: Supervisor,
+        place: Place,
+        parts: Iterable[Part],
+        main: Scene | None = None,
+        **scope: Any,
+    ) -> None:
         self._before = set(threading.enumerate())
         self.sup = sup
+        self.name = "scope" if main is None else "beside"
+        """The id of the group or chain under test."""
         self.membership = place.membership
         self.place = place
         self._options: dict[str, Any] = {"backoff": Backoff.none(), **scope}
-        self.events: Recorder[events.Event] = Recorder()
+        self.events: Recorder[events.Event] = Recorder() if main is None else main.events
         """Everything the tree has told."""
         self.results: Recorder[Any] = Recorder()
         """What has come out of a chain."""
@@ -338,17 +348,25 @@ class Scene:
         self.report: StopReport | None = None
         """Of the end, once `stop()` has returned."""
         self.checked = False
-        sup.subscribe(self.events)
-        self._outside = sup.add_worker(handler(act), id=self.OUTSIDE)
+        self._beside: list[Scene] = []
+        if main is None:
+            sup.subscribe(self.events)
+            self._outside = sup.add_worker(handler(act), id=self.OUTSIDE)
         self._build(list(parts))
+
+    def beside(self, place: Place, *parts: Part, **scope: Any) -> Scene:
+        """Return a second scope under test in the same tree; checked with this one."""
+        other = Scene(self.sup, place, parts, self, **scope)
+        self._beside.append(other)
+        return other
 
     def _build(self, parts: list[Part]) -> None:
         if self.membership == "group":
             members = [self._spec(each) for each in parts]
-            self.sup.add_group("scope", members, **self._options)
+            self.sup.add_group(self.name, members, **self._options)
         elif self.membership == "chain":
-            stages = [stage(self._target(each), id=each.id, **self._given(each)) for each in parts]
-            self.sup.add_chain("scope", stages, on_result=self.results, **self._options)
+            stages = [self.stage_of(each) for each in parts]
+            self.sup.add_chain(self.name, stages, on_result=self.results, **self._options)
         else:
             for each in parts:
                 self.add(each)
@@ -363,6 +381,10 @@ class Scene:
 
     def _spec(self, each: Part) -> Any:
         return worker_spec(self._target(each), id=each.id, **self._given(each))
+
+    def stage_of(self, each: Part) -> StageSpec:
+        """Describe a stage as this scene would."""
+        return stage(self._target(each), id=each.id, **self._given(each))
 
     def _target(self, each: Part) -> Any:
         return self.place.target if each.target is None else each.target
@@ -407,16 +429,16 @@ class Scene:
     @property
     def group(self) -> Group:
         """The group under test."""
-        return self.sup.group("scope")
+        return self.sup.group(self.name)
 
     @property
     def chain(self) -> Chain:
         """The chain under test."""
-        return self.sup.chain("scope")
+        return self.sup.chain(self.name)
 
     def owner(self, id: str) -> str:
         """Return the id by which the supervisor knows the scope of a worker."""
-        return id if self.membership == "worker" else "scope"
+        return id if self.membership == "worker" else self.name
 
     def handle(self, id: str) -> _Handle:
         """Return the ref, or the stage, of a worker."""
@@ -516,13 +538,17 @@ class Scene:
         Asks the supervisor for something, and waits for the event of that.
         """
         probe = f"probe-{next(self._probes)}"
+        told = threading.Event()
+
+        def tell(event: events.Event) -> None:
+            if isinstance(event, events.WorkerEnded) and event.path == (probe,):
+                told.set()
+
+        unsubscribe = self.sup.subscribe(tell)
         assert self.sup.add_worker(handler(act), id=probe).ask("there?", PATIENCE) == "there?"
         self.sup.remove_child(probe, PATIENCE)
-
-        def is_it(event: events.Event) -> bool:
-            return isinstance(event, events.WorkerEnded) and event.path == (probe,)
-
-        self.events.wait_until(lambda seen: any(map(is_it, seen)), f"end of {probe}")
+        assert told.wait(PATIENCE), f"the end of {probe} was not told"
+        unsubscribe()
 
     # -- the check --------------------------------------------------------------------
 
@@ -546,6 +572,8 @@ class Scene:
             for key in kept:
                 assert self.incarnation(key) == 1, f"{key!r} was touched"
             self._settle(ids)
+            for other in self._beside:
+                other._settle(other.ids)
             self._check_threads(ids)
             if self.place.kind != "task":  # which has its last message in hand until the next
                 self.check_counts()
@@ -553,6 +581,8 @@ class Scene:
         for key in kept:
             assert self.incarnation(key) == 1, f"{key!r} was touched"
         self._check_end()
+        for other in self._beside:
+            other._check_end()
 
     def _settle(self, ids: Iterable[str]) -> None:
         """Have the workers that run finish what they have."""
@@ -568,6 +598,8 @@ class Scene:
     def _check_threads(self, ids: Iterable[str]) -> None:
         """Find the threads of those that run, the tree's own two and no other."""
         expected = {f"threadsup-{key}-{self.incarnation(key)}" for key in ids}
+        for other in self._beside:
+            expected |= {f"threadsup-{key}-{other.incarnation(key)}" for key in other.ids}
         expected |= {f"threadsup-{self.OUTSIDE}-1"}
         expected |= {f"{self.sup.name}-supervisor", f"{self.sup.name}-side"}
         assert self._threads_but(expected) == expected

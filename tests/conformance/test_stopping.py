@@ -426,7 +426,7 @@ def test_the_rest_is_asked_at_once_when_one_has_overrun(scene: MakeScene, place:
 
 # -- ends in the middle of a stop -----------------------------------------------------
 
-RACE = tuple(
+RACE: tuple[tuple[str, str, Any], ...] = tuple(
     (f"{restart}-{number}", restart, reason)
     for restart in ("permanent", "transient", "temporary")
     for number, reason in enumerate(

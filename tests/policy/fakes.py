@@ -96,6 +96,7 @@ class FakeHost:
     log: list[str] = field(default_factory=list)
     """What happened in short words: `start a1`, `stop a1`, `fence a1`, `up`, `over`."""
     notices: list[Notice] = field(default_factory=list)
+    starts: list[Start] = field(default_factory=list)
     signals: list[Signal] = field(default_factory=list)
     answers: dict[object, Outcome] = field(default_factory=dict)
     running: dict[ChildId, int] = field(default_factory=dict)
@@ -248,6 +249,7 @@ class FakeHost:
 
     def _start(self, action: Start) -> None:
         key, number = action.key, action.incarnation
+        self.starts.append(action)
         assert key not in self.running, f"{key} runs twice"
         assert not self.scope.stopped, f"{key} was started after the stop"
         assert number > self._last.get(key, 0)

@@ -59,6 +59,7 @@ def test_all_waits_for_the_last_significant_child() -> None:
     assert host.child("c").condition == "restarting"
     host.end("a", reason=Normal())
     host.end("b", reason=BOOM)
+    assert host.told(Forgotten) == [Forgotten("b")]
     host.log.clear()
     host.wait(1.0)
     assert host.take_log() == "start c3"
@@ -352,6 +353,17 @@ def test_a_temporary_stage_that_a_restart_takes_down_leaves_a_hole() -> None:
     host.end("a")
     assert host.take_log() == "restart a, stop c1, stop b1, drain after b, start c2"
     assert host.conditions() == "ended ended up"
+
+
+def test_one_that_is_no_stage_leaves_no_hole() -> None:
+    """A child that is not significant may go down for good, and the chain goes on."""
+    host = FakeHost.up(
+        rules("one_for_all", ends="any", drains=True), a=key(), b=child("temporary"), c=key()
+    )
+    host.end("a")
+    assert host.told(Forgotten) == [Forgotten("b")]
+    assert host.conditions() == "up up"
+    assert host.told(Draining) == []
 
 
 def test_a_stage_that_ends_before_the_chain_is_up() -> None:

@@ -44,7 +44,6 @@ def test_an_unknown_child_is_told(verb: Verb) -> None:
     """Rows 37, 40, 41: of a child that is not there nothing can be asked."""
     host = FakeHost.up(rules(), a=child())
     assert host.answers[host.ask(verb, "b")] == "unknown"
-    assert host.answers[host.ask(verb, None)] == "unknown"
 
 
 def test_a_stopped_child_is_held() -> None:
@@ -204,6 +203,16 @@ def test_restarting_a_child_in_the_pause_spares_it_the_pause() -> None:
     assert host.take_log() == ""
 
 
+def test_restarting_one_in_the_pause_leaves_the_others_in_it() -> None:
+    """Where children do not depend on each other nobody else is spared the pause."""
+    host = in_pause()
+    host.end("b")
+    host.log.clear()
+    assert host.answers[host.ask("restart_child", "b")] == "ok"
+    assert host.take_log() == "start b2"
+    assert host.conditions() == "restarting up"
+
+
 def test_removing_a_child_in_the_pause() -> None:
     """Row 91: it is forgotten, not started any more."""
     host = in_pause()
@@ -234,9 +243,11 @@ def test_a_restart_by_hand_in_the_restart_of_a_set_keeps_the_order(strategy: Str
     tokens = [host.ask("restart_child", key) for key in "abc"]
     assert host.take_log() == ""
     assert host.answers == {}
+    assert None not in host.timers()
     host.end("c", reason=Shutdown())
     assert host.take_log() == "stop b2, start a3, start b3, start c3"
     assert [host.answers[token] for token in tokens] == ["ok", "ok", "ok"]
+    assert [start.fate for start in host.starts[-3:]] == ["restarts"] * 3
 
 
 def test_a_restart_by_hand_that_waits_for_its_set_may_fail_with_it() -> None:
@@ -264,6 +275,19 @@ def test_a_stop_queued_behind_a_restart_that_failed() -> None:
     host.end("a", reason=Shutdown())
     assert (host.answers[first], host.answers[second]) == ("start_failed", "ok")
     assert host.conditions() == "up held"
+
+
+def test_a_restart_queued_behind_one_that_gave_up() -> None:
+    """The budget is spent: nobody is started any more, though the scope is to come back."""
+    host = FakeHost.up(rules("one_for_all", max_restarts=1, escalate=True), a=child(), b=child())
+    host.script("b", fails=9)
+    host.script("a", deaf=True)
+    host.end("b")
+    tokens = [host.ask("restart_child", "b"), host.ask("restart_child", "b")]
+    host.script("a")
+    host.end("a", reason=Shutdown())
+    assert [host.answers[token] for token in tokens] == ["start_failed", "not_running"]
+    assert host.phase == "down"
 
 
 def test_a_restart_by_hand_that_was_under_way_joins_the_restart_of_the_set() -> None:
@@ -505,6 +529,17 @@ def test_adding_in_the_restart_of_a_set_waits_its_turn(strategy: Strategy) -> No
     host.end("b", reason=Shutdown())
     assert host.take_log() == "start a2, start b2, start c1"
     assert host.answers[token] == "ok"
+
+
+def test_adding_waits_for_the_last_one_of_the_set() -> None:
+    """The restart is over when the last one of it is up."""
+    host = FakeHost.up(rules("rest_for_one"), a=child(), b=child())
+    host.script("b", slow=True)
+    host.end("b")
+    host.ask("add", "c", rules=child())
+    assert host.take_log() == "restart b, start b2"
+    host.come_up("b")
+    assert host.take_log() == "start c1"
 
 
 def test_adding_does_not_wait_for_the_restart_of_another() -> None:

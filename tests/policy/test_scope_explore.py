@@ -127,6 +127,9 @@ def moves(world: World, case: Case) -> Iterator[Move]:
     if scope.phase in {"starting", "up"} and world.stops:
         yield Request("stop"), {"stops": world.stops - 1}, False
         yield Request("stop", by=world.now), {"stops": world.stops - 1}, False
+        yield Request("stop", hold=True), {"stops": world.stops - 1}, False
+    if scope.phase == "stopping" and scope.holding:
+        yield Request("stop"), {}, True
     if scope.phase == "down" and scope.gave_up and world.starts:
         yield Request("start", fate="restarts"), {"starts": world.starts - 1}, True
     if scope.phase == "up":
@@ -299,7 +302,8 @@ def hold(world: World) -> None:
     assert scope.launching is None or scope.launching in starting | stopping
     going_on = scope.awaited or scope.launching is not None
     if scope.phase == "stopping":
-        assert len(scope.awaited) > 0, "who is stopping waits for somebody"
+        assert scope.holding or len(scope.awaited) > 0, "who is stopping waits for somebody"
+        assert live
         assert not scope.to_start
     elif scope.phase == "down":
         assert not live
@@ -344,7 +348,14 @@ def signature(world: World) -> Key:
     plan = (scope.phase, scope.to_stop, scope.awaited, scope.to_start, scope.launching)
     pause = (scope.paused, min(scope.streak, 2), ago(scope.last_restart))
     budget = tuple(ago(at) for at in scope.intensity.history)
-    marks = (scope.by == inf, scope.hurried, scope.overran, scope.gave_up, scope.came_up)
+    marks = (
+        scope.by == inf,
+        scope.hurried,
+        scope.holding,
+        scope.overran,
+        scope.gave_up,
+        scope.came_up,
+    )
     end = (*marks, scope.fate, tuple(key for key, _ in scope.early))
     timers = frozenset((key, ahead(at)) for key, (_, at) in world.timers.items())
     seen = (len(world.waiting), world.first, world.started, world.asked)
@@ -443,7 +454,7 @@ CASES = {
     "rest for one, by hand": case("rest_for_one", "xtp", faults=1, errands=1),
     "a group": case("one_for_all", "ptx", faults=2, stop="together"),
     "a chain": case("rest_for_one", "ttt", faults=2, ends="any", drains=True),
-    "a chain with a temporary stage": case("one_for_all", "txt", faults=3, ends="any", drains=True),
+    "a chain with a temporary stage": case("one_for_all", "txt", faults=6, ends="any", drains=True),
     "any significant": case("rest_for_one", "tpx", faults=2, ends="any"),
     "all significant": case("one_for_all", "ttx", faults=2, ends="all"),
     "escalating": case("rest_for_one", "pxt", faults=3, starts=1, escalate=True),

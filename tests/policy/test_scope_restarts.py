@@ -238,6 +238,38 @@ def test_a_scope_that_was_rolled_back_can_start_again() -> None:
     assert host.take_log() == "start a2, start b2, up"
 
 
+def test_a_scope_that_starts_again_starts_from_scratch() -> None:
+    """Nothing of its last life is left but how often its children were started."""
+
+    def started() -> FakeHost:
+        host = FakeHost.of(rules(backoff=Backoff(1.0, 2.0, 9.0, 0.0), ends="any"), declared)
+        host.script("b", slow=True)
+        host.start()
+        return host
+
+    declared = {"a": child("transient", significant=True), "b": child(), "c": child()}
+    fresh, used = started(), started()
+    used.end("a", reason=Normal())  # too early to count
+    used.end("b")
+    used.start(fate="restarts")
+    used.come_up("b")
+    for _ in range(2):
+        used.end("c")
+    used.stop("give_up", key="c", reason=BOOM)
+    assert used.phase == "down"
+    used.start()
+    used.come_up("b")
+    used.script("c", deaf=True)
+    used.stop(by=1.0, drain=True)
+    used.wait(1.0)
+    used.start()
+    for name in used.scope._fields:
+        if name not in {"children", "timer"}:
+            assert getattr(used.scope, name) == getattr(fresh.scope, name), name
+    assert used.conditions() == "up starting restarting"
+    assert fresh.conditions() == "up starting new"
+
+
 def test_a_start_is_asked_for_once() -> None:
     """A scope that starts, is up, or is stopping takes no second start."""
     host = FakeHost.of(rules(), {"a": child()})
@@ -671,9 +703,18 @@ def test_what_is_decided_above_reaches_the_children_of_a_scope_that_is_down() ->
 
 def test_above_a_scope_that_gave_up_is_a_crash() -> None:
     """Declared with escalation it is counted, paused for and started like a worker."""
-    host = FakeHost.up(rules(max_restarts=1), group=child("escalate"), other=child("never"))
+    host = FakeHost.up(
+        rules(max_restarts=2, backoff=Backoff(1.0, 1.0, 1.0, 0.0)),
+        group=child("escalate"),
+        other=child("never"),
+    )
     host.end("group", gave_up=True)
     assert host.take_log() == "restart group, start group2"
+    host.end("group", gave_up=True)
+    assert host.take_log() == "restart group in 1"
+    assert host.conditions() == "restarting up"
+    host.wait(1.0)
+    assert host.take_log() == "start group3"
     host.end("group", gave_up=True)
     assert host.take_log() == "give up group, stop other1, over"
 
@@ -727,6 +768,9 @@ def test_events_of_an_old_life_change_nothing() -> None:
         Deadline("b", 1),
     ):
         assert step(host.scope, event, 99.0) == (host.scope, [])
+    assert host.timers() == {}
+    host.ask("stop_child", "b")
+    assert step(host.scope, Exited("b", 1, BOOM), 99.0) == (host.scope, [])
 
 
 def test_an_overdue_child_is_replaced_at_once() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import inf
+from typing import Any
 
 import pytest
 
@@ -183,6 +184,23 @@ def test_a_stop_in_the_pause_is_served_at_once() -> None:
     assert host.take_log() == ""
 
 
+def test_a_pause_is_over_with_the_stop() -> None:
+    """Its timer rings for nobody any more, and the next start is a start."""
+    host = FakeHost.up(rules(backoff=PAUSED), a=child(), b=child(shutdown=60.0), c=child())
+    host.end("a")
+    host.end("a")
+    for key in "bc":
+        host.script(key, deaf=True)
+    host.log.clear()
+    host.stop(fate="held")
+    host.wait(2.0)
+    assert host.take_log() == "stop c1"
+    host.end(*"cb", reason=Shutdown())
+    host.log.clear()
+    host.start()
+    assert host.take_log() == "start a3, start b2, start c2, up"
+
+
 def test_a_stop_in_a_restart_starts_nothing() -> None:
     """Row 95: whoever was asked already is waited for, the rest is asked, nobody starts."""
     host = FakeHost.up(rules("one_for_all"), a=child(), b=child(), c=child())
@@ -309,6 +327,20 @@ def test_an_overrun_of_long_ago_does_not_hurry_the_next_stop() -> None:
     assert host.over == Over(Shutdown(), came_up=True)
 
 
+def test_an_overrun_of_long_ago_does_not_hurry_the_next_restart() -> None:
+    """Nor are the children of a later restart asked at once."""
+    host = FakeHost.up(rules("one_for_all"), a=child(), b=child(), c=child())
+    host.script("c", deaf=True)
+    host.end("a")
+    host.wait(5.0)
+    host.script("b", deaf=True)
+    host.log.clear()
+    host.end("a")
+    assert host.take_log() == "restart a, stop c2"
+    host.end("c")
+    assert host.take_log() == "stop b2"
+
+
 def test_a_scope_below_that_overran_hurries_its_siblings() -> None:
     """A child that is a scope and had to abandon somebody counts as one that overran."""
     host = FakeHost.up(rules(), a=child(), b=child(), c=child())
@@ -355,6 +387,27 @@ def test_an_interrupt_comes_before_the_fence() -> None:
     host.wait(INTERRUPT_GRACE)
     assert host.take_log() == "fence a1, over"
     assert host.downs()[0][2] == Abandoned(5.0 + INTERRUPT_GRACE)
+
+
+def test_a_start_that_hangs_is_interrupted_and_fenced_at_once() -> None:
+    """There is no moment of grace: it has had its time."""
+    host = FakeHost.of(rules(), {"a": child(interrupt=True)})
+    host.script("a", slow=True)
+    host.start()
+    host.wait(10.0)
+    assert host.take_log() == "start a1, interrupt a1, fence a1, over"
+
+
+def test_the_last_call_interrupts_nobody_twice() -> None:
+    """Who was interrupted at its own limit has its moment."""
+    host = FakeHost.up(rules(), a=child(interrupt=True, shutdown=3.2))
+    host.script("a", deaf=True)
+    host.stop(by=4.0)
+    host.wait(3.6)
+    assert host.take_log() == "stop a1, interrupt a1"
+    host.stop(by=3.65)
+    host.wait(0.05)
+    assert host.take_log() == "fence a1, over"
 
 
 def test_an_interrupt_that_helps_is_no_overrun() -> None:
@@ -509,6 +562,15 @@ def test_a_draining_stop_has_no_limit_of_its_own() -> None:
     assert host.take_log() == "drain a1, over"
 
 
+def test_a_plain_stop_ends_the_draining_of_one_without_a_limit() -> None:
+    """A scope below that drains, and has all the time, is asked to stop all the same."""
+    host = FakeHost.up(rules(), a=child(shutdown=inf))
+    host.script("a", deaf=True)
+    host.ask("stop_child", "a", drain=True)
+    host.stop()
+    assert host.take_log() == "drain a1, stop a1"
+
+
 def test_a_plain_stop_ends_a_draining_one() -> None:
     """Who drains is asked to stop, with the usual limit, and so are the others."""
     host = FakeHost.up(rules(), a=child(), b=child())
@@ -565,3 +627,77 @@ def test_a_restart_does_not_wait_for_one_that_was_draining_by_hand() -> None:
     host.wait(5.0)
     assert host.answers[token] == "ok"
     assert host.take_log() == "fence b1, start a2, start b2"
+
+
+# -- a stop on hold -------------------------------------------------------------------
+
+
+def test_a_stop_on_hold_asks_nobody_and_starts_nobody() -> None:
+    """P7: while it is not its turn, whoever ends stays down and the rest goes on."""
+    host = FakeHost.up(rules(backoff=PAUSED), a=child(), b=child(), c=child())
+    host.end("b")
+    host.end("b")
+    host.log.clear()
+    host.stop(hold=True, fate="held")
+    host.stop(hold=True)
+    host.wait(9.0)
+    host.end("c")
+    assert host.take_log() == ""
+    assert host.phase == "stopping"
+    assert host.downs()[-1] == ("c", 1, BOOM, "gone", NoRestart.SCOPE_STOPPING)
+    host.stop("finish", reason=Normal())
+    assert host.take_log() == ""
+    host.stop(reason=Shutdown("now"))
+    assert host.take_log() == "stop a1, over"
+    assert host.signals[-1].reason == Shutdown("now")
+    assert host.over == Over(Shutdown("now"), came_up=True)
+
+
+def test_a_stop_on_hold_is_over_when_everybody_has_ended() -> None:
+    """It waits for nobody who is not there."""
+    host = FakeHost.up(rules(), a=child(), b=child())
+    host.script("b", deaf=True)
+    token = host.ask("stop_child", "b")
+    host.stop(hold=True)
+    host.end("a")
+    assert host.phase == "stopping"
+    host.end("b")
+    assert host.over == Over(Shutdown(), came_up=True)
+    assert host.answers[token] == "ok"
+
+
+def test_a_stop_on_hold_may_drain_when_its_turn_comes() -> None:
+    """How it is to stop is said by the stop that it waited for."""
+    host = FakeHost.up(rules(), a=child())
+    host.stop(hold=True)
+    host.stop(drain=True)
+    assert host.take_log() == "drain a1, over"
+
+
+@pytest.mark.parametrize("late", [{"hold": True}, {"verb": "finish"}])
+def test_what_is_no_second_stop_cuts_no_draining_short(late: dict[str, Any]) -> None:
+    """A scope that lets its children drain goes on with it."""
+    host = FakeHost.up(rules(), a=child())
+    host.script("a", deaf=True)
+    host.stop(drain=True)
+    host.stop(**late)
+    assert host.take_log() == "drain a1"
+
+
+def test_the_last_call_ends_the_hold() -> None:
+    """Nobody is abandoned who was never asked, be it that the turn never came."""
+    host = FakeHost.up(rules(), a=child(), b=child())
+    host.stop(hold=True, by=4.0)
+    host.wait(4.0)
+    assert host.take_log() == "stop b1, stop a1, over"
+
+
+def test_a_scope_that_was_on_hold_is_not_when_it_starts_again() -> None:
+    """The next stop is a new one."""
+    host = FakeHost.up(rules(), a=child(), b=child())
+    host.stop(hold=True)
+    host.stop("abandon")
+    host.start()
+    host.log.clear()
+    host.stop()
+    assert host.take_log() == "stop b2, stop a2, over"

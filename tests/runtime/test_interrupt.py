@@ -11,7 +11,7 @@ import pytest
 
 from tests.helpers import PATIENCE, Gate
 from tests.runtime.forcing import run
-from threadsup import WorkerExit
+from threadsup import Future, WorkerExit
 from threadsup._runtime.interrupt import Guard
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ def throw_and_work(guard: Guard) -> Callable[[], int]:
     return both
 
 
-def work() -> int:
+def work(size: int = 100) -> int:
     """Do as much as it takes for anything that is pending to come."""
-    return sum(index for index in range(100))
+    return sum(index for index in range(size))
 
 
 def spin() -> None:
@@ -305,15 +305,49 @@ def _quick_switches() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_quick_switches")
-def test_hammered_it_lands_in_one_call_or_in_none() -> None:
+def test_hammered_it_lands_in_a_call() -> None:
     """Whenever it is thrown, our own code between the calls is never hit."""
-    outcomes = [hammered(moment) for moment in range(ROUNDS)]
+    outcomes = [hammered(moment, 3_000) for moment in range(ROUNDS)]
     assert max(outcomes) == 1
-    assert min(outcomes) >= 0
 
 
-def hammered(moment: int) -> int:
-    """Return how many calls are interrupted, by one interrupt after about `moment` of them."""
+@pytest.mark.usefixtures("_quick_switches")
+def test_hammered_between_short_calls_it_lands_nowhere_else() -> None:
+    """Where it takes longer to throw than to be done, most are cleared on the way out."""
+    outcomes = [hammered(moment, 10) for moment in range(ROUNDS)]
+    assert max(outcomes) <= 1
+
+
+@pytest.mark.usefixtures("_quick_switches")
+def test_hammered_over_a_future_it_leaves_it_free() -> None:
+    """Interrupted while it looks at a future, nobody who answers that finds it locked."""
+    for _ in range(ROUNDS):
+        future: Future[int] = Future()
+        guard = Guard()
+        looking = threading.Event()
+        running = run(poll, guard, future, looking)
+        assert looking.wait(PATIENCE)
+        guard.interrupt()
+        with pytest.raises(WorkerExit):
+            running.result()
+        assert future._condition.acquire(blocking=False)
+        future._condition.release()
+
+
+def poll(guard: Guard, future: Future[int], looking: threading.Event) -> None:
+    """Look at a future that nobody settles, for ever."""
+
+    def look() -> None:
+        looking.set()
+        while not future.done():
+            pass
+
+    guard.attach()
+    guard.around(look)()
+
+
+def hammered(moment: int, size: int) -> int:
+    """Return how many calls of that size one interrupt hits, after about `moment` of them."""
     guard = Guard()
     go, over = threading.Event(), threading.Event()
     interrupted = 0
@@ -327,7 +361,7 @@ def hammered(moment: int) -> int:
 
     def loop() -> None:
         guard.attach()
-        call = guard.around(work)
+        call = guard.around(lambda: work(size))
         for _ in range(moment):
             once(call)
         go.set()

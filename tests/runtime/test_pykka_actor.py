@@ -488,7 +488,7 @@ class Failing(Echo):
 def test_a_start_that_fails_is_a_failed_start(
     tree: Supervisor, bystander: pykka.ActorRef[Echo], hook: str, error: BaseException
 ) -> None:
-    """The caller gets it as the cause; there is no actor, and nobody else ends (row 196, F5, F7)."""
+    """The caller gets it as the cause, there is no actor, nobody else ends (row 196, F5, F7)."""
     with pytest.raises(StartError, match="'f'") as raised:
         tree.add_worker(Failing, hook, deque([error]), id="f")
     assert raised.value.__cause__ is error

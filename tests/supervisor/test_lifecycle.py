@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 import threadsup
 from tests.conformance.scenes import Actor, act, boom
 from tests.helpers import PATIENCE, Gate, Recorder
-from tests.supervisor.trees import outcome, together
+from tests.supervisor.trees import outcome, taken, together
 from threadsup import (
     Crashed,
     DuplicateChildError,
@@ -65,7 +66,7 @@ def test_children_start_in_the_order_they_were_declared(supervisor: MakeSupervis
     tree.add_worker(Actor, id="a", kwargs=noted("a"))
     group = tree.add_group("g", [worker_spec(Actor, id="m1", kwargs=noted("m1"))])
     ref = group.add_worker(Actor, id="m2", kwargs=noted("m2"))
-    tree.add_chain("c", [stage(Actor, id=id, kwargs=noted(id)) for id in ("s1", "s2")])
+    tree.add_chain("c", [stage(Actor, id=key, kwargs=noted(key)) for key in ("s1", "s2")])
     assert log.items == []
     assert tree.children() == ("a", "g", "c")
     assert group.children() == ("m1", "m2")
@@ -95,8 +96,8 @@ def test_a_first_start_is_all_or_nothing(
     """The last child fails, those before it go down in reverse; the error names it (row 14)."""
     log: Recorder[str] = Recorder()
     tree = supervisor()
-    for id in ("a", "b"):
-        tree.add_worker(Actor, id=id, kwargs={"stop": lambda id=id: log(id)})
+    for key in ("a", "b"):
+        tree.add_worker(Actor, id=key, kwargs={"stop": partial(log, key)})
     if place == "worker":
         tree.add_worker(Actor, id="bad", kwargs={"start": boom}, restart=restart)
     elif place == "group":
@@ -248,6 +249,7 @@ def test_a_stop_comes_between_a_start_and_its_children(supervisor: MakeSuperviso
     thread.start()
     gate.wait_reached()
     tree.request_stop("enough")
+    taken(tree)
     gate.open()
     (refused,) = started.wait_for(1)
     thread.join()
@@ -312,17 +314,15 @@ def test_a_stop_before_the_start_is_refused() -> None:
 def test_leaving_the_block_stops_the_tree_whatever_left_it(supervisor: MakeSupervisor) -> None:
     """An exception goes on, and the tree is down when it is seen."""
     tree = supervisor()
+    ref = tree.add_worker(handler(act), id="w")
     with pytest.raises(ZeroDivisionError), tree:
-        ref = tree.add_worker(handler(act), id="w")
         raise ZeroDivisionError
     assert not ref.is_alive()
     assert ref.wait(0) == Shutdown()
 
 
 @pytest.mark.parametrize("timeout", [1e12, 1e300, float("inf"), float("nan")])
-def test_a_limit_beyond_all_waiting_is_no_limit(
-    supervisor: MakeSupervisor, timeout: float
-) -> None:
+def test_a_limit_beyond_all_waiting_is_no_limit(supervisor: MakeSupervisor, timeout: float) -> None:
     """A time that no lock can wait for does not end the supervisor's thread."""
     gate = Gate()
     tree = supervisor().start()

@@ -11,15 +11,19 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tests.helpers import PATIENCE
+from threadsup import NotRunningError, UnknownChildError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ROOT", "Hooked", "child_environment", "outcome", "run_program", "together"]
+    from threadsup import Supervisor
+
+__all__ = ["ROOT", "child_environment", "outcome", "run_program", "taken", "together"]
 
 T = TypeVar("T")
 
@@ -34,6 +38,12 @@ def outcome(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return error
 
 
+def taken(tree: Supervisor) -> None:
+    """Return when the supervisor has taken all that was requested of it before."""
+    with suppress(NotRunningError, UnknownChildError):
+        tree._root.errand("stop_child", "nobody").result(PATIENCE)
+
+
 def together(threads: int, call: Callable[[int], T]) -> list[T]:
     """Call `call(0)` to `call(threads - 1)` at once, each in a thread of its own."""
     barrier = threading.Barrier(threads, timeout=PATIENCE)
@@ -44,18 +54,6 @@ def together(threads: int, call: Callable[[int], T]) -> list[T]:
 
     with ThreadPoolExecutor(threads) as pool:
         return [made.result(PATIENCE * 2) for made in [pool.submit(run, n) for n in range(threads)]]
-
-
-class Hooked:
-    """A place to hang what a patched method does before or instead of the real one."""
-
-    def __init__(self, real: Callable[..., Any], before: Callable[..., object]) -> None:
-        self._real = real
-        self._before = before
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        self._before(*args, **kwargs)
-        return self._real(*args, **kwargs)
 
 
 def child_environment() -> dict[str, str]:

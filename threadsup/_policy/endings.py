@@ -157,7 +157,6 @@ class Endings(Errands):
 
     def abandon_all(self) -> None:
         """Fence whoever is left: the time for stopping is up."""
-        self.to_stop = ()
         for key, child in list(self.children.items()):
             if child.live:
                 self.overran = True

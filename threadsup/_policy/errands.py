@@ -49,10 +49,11 @@ class Errands(Plan):
     def errand(self, request: Request) -> None:
         """Begin what is asked of one child, or put it behind what is under way."""
         key = request.key
-        child = None if key is None else self.children.get(key)
+        assert key is not None
+        child = self.children.get(key)
         if self.stopped:
             self.answer(request, "not_running")
-        elif key is None or child is None:
+        elif child is None:
             self.answer(request, "unknown")
         elif self.phase == "new" and request.verb != "remove_child":
             self.answer(request, "not_running")
@@ -72,10 +73,9 @@ class Errands(Plan):
         self.to_start = tuple(other for other in self.to_start if other != key)
         if not child.live:
             self.errand_stopped(key, child, None)
-        elif child.condition != "stopping" and not child.retired:
+        else:
             self.landed(key)
             self.signal(key, drain=request.drain)
-        # else it is going down already; the errand goes on from there
 
     def unpause(self) -> None:
         if self.paused:

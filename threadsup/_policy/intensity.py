@@ -38,7 +38,9 @@ class Intensity:
         """
         oldest = now - self.max_seconds
         # Beyond max_restarts entries the answer is no whatever else is in there.
-        recent = tuple(at for at in self.history if at >= oldest)[: self.max_restarts]
+        recent = self.history[: self.max_restarts]
+        if recent and recent[-1] < oldest:  # in a storm all are in, and there may be thousands
+            recent = tuple(at for at in recent if at >= oldest)
         after = replace(self, history=(now, *recent))
         return after, len(after.history) <= self.max_restarts
 

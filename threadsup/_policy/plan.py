@@ -73,9 +73,9 @@ class Plan(Turn):
         """Take the next step of the plan, if one can be taken now."""
         if self.holding and any(self.children[key].live for key in self.to_stop):
             return
-        if self.to_stop and (self.together or not self.awaited):
+        if self.together or not self.awaited:
             self.ask_to_stop()
-        if self.awaited or self.phase in {"new", "down"}:
+        if self.awaited:
             return
         if self.phase == "stopping":
             self.over()
@@ -101,8 +101,8 @@ class Plan(Turn):
         """Whether a child that is to start now has to wait for its place in the order."""
         if self.phase == "starting":
             return True
-        busy = self.to_stop or self.awaited or self.to_start or self.launching is not None
-        return bool(busy) and self.rules.strategy != "one_for_one"
+        busy = bool(self.to_start) or self.launching is not None
+        return busy and self.rules.strategy != "one_for_one"
 
     def ask_to_stop(self) -> None:
         while self.to_stop:
@@ -111,7 +111,7 @@ class Plan(Turn):
             if not self.children[key].live:
                 continue  # it ended by itself before it was its turn
             self.awaited |= {key}
-            self.signal(key, drain=self.drain and self.stopped)
+            self.signal(key, drain=self.drain)
             if not self.together:
                 return
 
@@ -125,7 +125,7 @@ class Plan(Turn):
         fate = _FATES.get(verb, "gone" if temporary else "restarts")
         return "gone" if child.retired or (temporary and fate == "held") else fate
 
-    def signal(self, key: ChildId, *, drain: bool = False) -> None:
+    def signal(self, key: ChildId, *, drain: bool) -> None:
         """Ask a child to stop, or one that was asked before to be quicker about it."""
         child = self.children[key]
         by = inf if drain else min(self.now + child.rules.shutdown, self.by)

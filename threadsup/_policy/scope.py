@@ -151,7 +151,7 @@ class _Step(Endings):
         """Ask all who are left, and to interrupt what is to be interrupted."""
         self.hurried = True
         self.set_scope_timer(self.by)
-        self.drain = False
+        self.holding = self.drain = False
         self.press()
         for key, child in list(self.children.items()):
             if child.condition == "stopping" and child.rules.interrupt and not child.interrupted:
@@ -227,18 +227,25 @@ class _Step(Endings):
             self.settle(request.fate)
             return
         if self.phase != "stopping":
-            self.drain = request.drain
-            self.holding = request.hold
+            self.drain, self.holding = request.drain, request.hold
             self.go_down(request.reason, request.fate)
         else:
-            # The end of a chain's stream, `finish`, is not what it waits for.
-            self.holding = self.holding and (request.hold or request.verb == "finish")
             self.fate = max(self.fate, request.fate, key=FATES.index)
-            if self.drain and not request.drain:
-                self.drain = False
-                self.press()
+            # Nor is the end of a chain's stream, `finish`, what a stop waits for.
+            if not request.hold and request.verb != "finish":
+                self.stop_now(request)
         if request.by < self.by:
             self.by = request.by
             early = max(self.by - LAST_CALL, (self.now + self.by) / 2)
             self.set_scope_timer(self.by if self.hurried else early)
+            self.press()
+
+    def stop_now(self, request: Request) -> None:
+        """Take up a stop that was on hold, or cut one short that lets everybody drain."""
+        if self.holding:
+            self.holding = False
+            self.verdict = request.reason
+            self.drain = request.drain
+        elif self.drain and not request.drain:
+            self.drain = False
             self.press()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, final
 
 from threadsup._errors import NotRunningError, ReplyTimeout
 from threadsup._runtime.future import Future
+from threadsup._runtime.side import Listener
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,21 +38,6 @@ class _Services(Protocol):
 
 
 @final
-class _Monitor:
-    """Who is told of exits, until it is ended: then also of those on the way to it."""
-
-    __slots__ = ("fn",)
-
-    def __init__(self, fn: Callable[[Exit], object]) -> None:
-        self.fn: Callable[[Exit], object] | None = fn
-
-    def __call__(self, note: Exit) -> None:
-        fn = self.fn
-        if fn is not None:
-            fn(note)
-
-
-@final
 class Ending:
     """How often one child has ended, and whether it has for good."""
 
@@ -59,7 +45,7 @@ class Ending:
         self._services = services
         self._lock = threading.Lock()
         """Guards the monitors and the final end, which change together."""
-        self._monitors: list[_Monitor] = []
+        self._monitors: list[Listener[Exit]] = []
         self.last: Exit | None = None
         """The end of the last incarnation, `None` before there was one."""
         self.final: Exit | None = None
@@ -85,10 +71,17 @@ class Ending:
             self._services.side.do(partial(monitor, note))
 
     def decided(self, nothing: Exit) -> None:
-        """Note that the child is over; `nothing` is the end of one that never ran."""
+        """Note that the child is over; `nothing` is the end of one that never ran.
+
+        Whoever was told that it comes back, or nothing, is told that it does not: a
+        monitor may wait for the final end as well as anybody.
+        """
         with self._lock:
             last = self.last or nothing
-            self.final = last if last.final else replace(last, final=True)
+            monitors = () if self.final is not None else tuple(self._monitors)
+            self.final = note = replace(last, final=True)
+        for monitor in monitors:
+            self._services.side.do(partial(monitor, note))
         self._services.settle(self._over, last.reason)
 
     def fail(self, error: BaseException) -> None:
@@ -112,7 +105,7 @@ class Ending:
 
     def monitor(self, fn: Callable[[Exit], object]) -> Callable[[], None]:
         """Have `fn` called at each exit, and now if the child is over."""
-        monitor = _Monitor(fn)
+        monitor = Listener(fn)
         with self._lock:
             final = self.final
             self._monitors.append(monitor)

@@ -15,6 +15,7 @@ import functools
 import logging
 import sys
 import threading
+from _thread import RLock
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -37,6 +38,19 @@ R = TypeVar("R")
 _logger = logging.getLogger("threadsup")
 
 
+class _StateLock(RLock):  # type: ignore[misc]
+    """Guards the state of a future, where the standard library has a condition.
+
+    It is entered in C. An exception that comes from outside (Ctrl-C, an interrupt) finds
+    it free or inside the `with`. A `threading.Condition` is entered in Python: there it
+    can come with the lock held and nobody to release it, and then whoever answers hangs.
+    Nobody waits for it to be notified: waiting is `_wait`'s.
+    """
+
+    def notify_all(self) -> None:
+        """Do nothing: `_invoke_callbacks` wakes who waits."""
+
+
 class _Waitable(concurrent.futures.Future[T]):
     """A future of the standard library whose waits a stop of the worker can end.
 
@@ -45,7 +59,7 @@ class _Waitable(concurrent.futures.Future[T]):
     once, without the lock, after each change to a final state.
     """
 
-    _condition: threading.Condition
+    _condition: _StateLock  # type: ignore[assignment]
     _result: T
     _done_callbacks: list[Callable[[Any], Any]]
     # Class attributes, as most futures never need their own: making one is on the
@@ -53,6 +67,10 @@ class _Waitable(concurrent.futures.Future[T]):
     _waiting: tuple[Wakeup, ...] = ()
     _heard = False
     _notified = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._condition = _StateLock()
 
     def __repr__(self) -> str:
         # Not the standard library's: that takes the truth of a user's exception.

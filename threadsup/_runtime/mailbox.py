@@ -332,7 +332,8 @@ class Mailbox(Lanes):
     def shut(self, why: str) -> None:
         """Refuse messages from now on; keep what is queued. Wakes waiting senders."""
         with self._lock:
-            self._why = why
+            if not self._closed:
+                self._why = why
             self._push = self._refusal
         self._wake()
 
@@ -349,7 +350,8 @@ class Mailbox(Lanes):
         caller's to do. What is put in the very moment goes to `on_undelivered`.
         """
         with self._lock:
-            self._why = why
+            if not self._closed:  # else what is said is why it was closed in the first place
+                self._why = why
             self._push = self._refusal
             self._closed = True
             left = self._take_all()

@@ -53,7 +53,7 @@ def serve(
     push, pop = hand.append, hand.pop
     handle = life.guarded(handle)
     mailbox.signals.clear()  # those of lives before; of its own the token tells
-    while True:
+    while not token.fenced:  # else what was to wake it may have woken the next life
         raw = take_back(life) if returned else get()
         kind = type(raw)
         if kind is Token:
@@ -88,6 +88,7 @@ def serve(
                 deliver(result, raw)
         life.attempts = 0
         raw = result = None  # who is idle keeps nobody's message alive
+    return token.reason
 
 
 def _answer(

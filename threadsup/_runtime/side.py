@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 
 from threadsup._errors import MailboxClosed
 from threadsup._runtime.mailbox import END, Mailbox
@@ -21,12 +21,32 @@ from threadsup._runtime.mailbox import END, Mailbox
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Side"]
+__all__ = ["Listener", "Side"]
+
+T = TypeVar("T")
 
 _logger = logging.getLogger("threadsup")
 
 _BOUND = 10_000
 """Events beyond this many queued jobs are dropped: a subscriber is too slow."""
+
+
+@final
+class Listener(Generic[T]):
+    """Who is told of something, until it is ended: then also of what is on the way to it.
+
+    Equal to itself only, so that ending one compares nothing of a user's.
+    """
+
+    __slots__ = ("fn",)
+
+    def __init__(self, fn: Callable[[T], object]) -> None:
+        self.fn: Callable[[T], object] | None = fn
+
+    def __call__(self, what: T) -> None:
+        fn = self.fn
+        if fn is not None:
+            fn(what)
 
 
 class Side:

@@ -252,11 +252,12 @@ class Supervisor(Children):
         early: list[str] = []
 
         def stop(name: str, limit: float | None) -> None:
+            # In a thread of its own. First noted, then looked: either the start is seen
+            # here, or the note is seen after it.
+            early.append(name)
             if self._services.loop.started:
                 by = inf if limit is None else monotonic() + limit
                 self._request_stop(Shutdown(name), by)
-            else:
-                early.append(name)  # there is nothing yet that could be stopped
 
         with stopping_on_signals(stop):
             with suppress(NotRunningError):  # it was started, or is stopped meanwhile

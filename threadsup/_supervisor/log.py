@@ -24,7 +24,7 @@ BURST = 10
 """Lines per second and child."""
 
 _PATHS = 1_000
-"""How many children are remembered after the second in which they wrote."""
+"""How many children are remembered after the second in which they wrote, or a few more."""
 
 
 class LogLines:
@@ -33,6 +33,7 @@ class LogLines:
     def __init__(self) -> None:
         self._budgets: dict[Path, tuple[float, int, int]] = {}
         """Per path: when its second began, lines in it, lines suppressed."""
+        self._sweep_at = _PATHS
 
     def __call__(self, event: Event) -> None:
         """Write a line, if the event is worth one."""
@@ -51,10 +52,11 @@ class LogLines:
 
     def _admit(self, path: Path, at: float) -> int | None:
         """Return how many lines were suppressed before this one, `None` if it is too."""
-        if len(self._budgets) > _PATHS:  # children come and go; who is silent is forgotten
+        if len(self._budgets) >= self._sweep_at:  # children come and go
             self._budgets = {
                 known: budget for known, budget in self._budgets.items() if at - budget[0] < 1.0
             }
+            self._sweep_at = _PATHS + 2 * len(self._budgets)
         begun, lines, suppressed = self._budgets.get(path, (at, 0, 0))
         if not 0 <= at - begun < 1.0:  # the wall clock may be set back, too
             self._budgets[path] = (at, 1, 0)

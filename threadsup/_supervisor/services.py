@@ -14,7 +14,7 @@ from threadsup._dead_letters import DeadLetters
 from threadsup._runtime.future import Future
 from threadsup._runtime.newest import Newest
 from threadsup._runtime.pykka_compat import fail, succeed
-from threadsup._runtime.side import Side
+from threadsup._runtime.side import Listener, Side
 from threadsup._supervisor.log import LogLines
 from threadsup._supervisor.loop import Loop
 
@@ -48,9 +48,8 @@ class TreeServices:
         self._zombies: dict[Life, Abandonment] = {}
         self._promises: set[Future[bool]] = set()
         """What callers wait for. Adding, discarding and copying are atomic."""
-        # A list, as appending and removing are atomic; of partials, which equal only
-        # themselves: no comparison of a user's is called.
-        self._subscribers: list[partial[Any]] = [partial(LogLines())]
+        self._subscribers: list[Listener[Event]] = [Listener(LogLines())]
+        """Here, too: appending, removing and copying are atomic."""
         self.undelivered = 0
         """Messages that children which were removed did not handle."""
         self.post = self.loop.post
@@ -104,19 +103,20 @@ class TreeServices:
     def publish(self, event: Event) -> None:
         """Keep the event and tell it to subscribers and the log. From any thread."""
         self.history.append(event)
-        self.side.post(partial(self._deliver, event))
+        self.side.post(partial(self._deliver, event, self._subscribers.copy()))
 
-    def _deliver(self, event: Event) -> None:
-        for subscriber in self._subscribers.copy():
+    def _deliver(self, event: Event, subscribers: list[Listener[Event]]) -> None:
+        for subscriber in subscribers:
             # Each on its own, so that one that raises hides the event from no other.
             self.side.run(partial(subscriber, event))
 
     def subscribe(self, fn: Subscriber) -> Callable[[], None]:
         """Have `fn` called with each event from now on; return what ends that."""
-        subscriber = partial(fn)
+        subscriber = Listener(fn)
         self._subscribers.append(subscriber)
 
         def unsubscribe() -> None:
+            subscriber.fn = None
             with suppress(ValueError):  # ended before
                 self._subscribers.remove(subscriber)
 
