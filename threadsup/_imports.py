@@ -21,6 +21,9 @@ from threadsup._exits import describe_exception
 
 __all__ = ["Names", "allow_problems"]
 
+_SHOWN = 8
+"""How many allowed packages a message names: a folder may hold hundreds of modules."""
+
 
 def allow_problems(allow: object) -> list[str]:
     """Return what is wrong with `allow`, each line with its path."""
@@ -75,7 +78,11 @@ class Names:
         return any(module == entry or module.startswith(f"{entry}.") for entry in self._allow)
 
     def _allowed(self) -> str:
-        return f"only {', '.join(self._allow)} is" if self._allow else "as no package is"
+        if not self._allow:
+            return "as no package is"
+        more = len(self._allow) - _SHOWN
+        names = ", ".join([*self._allow[:_SHOWN], *([f"{more} more"] if more > 0 else [])])
+        return f"only {names} is"
 
 
 def _guarded_import(module: str) -> tuple[object, str]:

@@ -535,20 +535,16 @@ class Scene:
     def sync(self) -> None:
         """Return when the supervisor has done all it was told, and the side thread too.
 
-        Asks the supervisor for something, and waits for the event of that.
+        Asks the supervisor for something, and waits to be told of its end: monitors are
+        told in the thread that events are delivered in, and never dropped as these are.
         """
         probe = f"probe-{next(self._probes)}"
         told = threading.Event()
-
-        def tell(event: events.Event) -> None:
-            if isinstance(event, events.WorkerEnded) and event.path == (probe,):
-                told.set()
-
-        unsubscribe = self.sup.subscribe(tell)
-        assert self.sup.add_worker(handler(act), id=probe).ask("there?", PATIENCE) == "there?"
+        ref = self.sup.add_worker(handler(act), id=probe)
+        ref.monitor(lambda _: told.set())
+        assert ref.ask("there?", PATIENCE) == "there?"
         self.sup.remove_child(probe, PATIENCE)
         assert told.wait(PATIENCE), f"the end of {probe} was not told"
-        unsubscribe()
 
     # -- the check --------------------------------------------------------------------
 
