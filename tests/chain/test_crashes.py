@@ -81,8 +81,8 @@ def test_a_crash_loses_nothing_that_is_queued_or_in_another_hand(
     gates = {key: Gate(f"stage {key}") for key in STAGES}
 
     def hold(item: Any, id: str) -> Any:
-        gates[key].meet()
-        return crash(item) if key == "b" else item
+        gates[id].meet()
+        return crash(item) if id == "b" else item
 
     f = flow(*[stage(hold, key, id=key) for key in STAGES], strategy=strategy, capacity=10)
     f.chain.tell("crash", at="b")

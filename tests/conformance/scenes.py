@@ -366,7 +366,8 @@ class Scene:
             self.sup.add_group(self.name, members, **self._options)
         elif self.membership == "chain":
             stages = [self.stage_of(each) for each in parts]
-            self.sup.add_chain(self.name, stages, on_result=self.results, **self._options)
+            options = {"on_result": self.results, **self._options}
+            self.sup.add_chain(self.name, stages, **options)
         else:
             for each in parts:
                 self.add(each)
@@ -468,6 +469,18 @@ class Scene:
         else:
             self.ref(id).tell(message, PATIENCE)
         self._sent.one(id)
+
+    def tell_nowait(self, id: str, message: Any) -> None:
+        """Send a message, or an item in at this stage, if there is room."""
+        if self.membership == "chain":
+            self.chain.tell_nowait(message, at=id)
+        else:
+            self.ref(id).tell_nowait(message)
+        self._sent.one(id)
+
+    def sent(self, id: str) -> int:
+        """Return how many messages the test has got in at a worker."""
+        return self._sent.counts.get(id, 0)
 
     def ask(self, id: str, message: Any) -> Future[Any]:
         """Send a message, or an item in at this stage, and return its future."""

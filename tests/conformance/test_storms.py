@@ -92,6 +92,7 @@ def test_a_storm_ends_with_the_budget(scene: MakeScene, place: Place, lines: Lin
     at.check(up=())
 
 
+@pytest.mark.timeout(LONG + 60.0)
 @everywhere
 def test_a_storm_with_a_budget_for_all_of_it(scene: MakeScene, place: Place, lines: Lines) -> None:
     """F13: each of 10,000 messages crashes an incarnation: others answer, the log is readable."""

@@ -183,14 +183,15 @@ class StageBehaviour:
 
     def _to_sink(self, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
         """Have `on_result` called while the item is still in hand."""
-        on_result = self._outlet.on_result
+        on_result, life = self._outlet.on_result, self._life
         if on_result is None:
             return function
 
         def call(item: Any) -> Any:
             result = function(item)
             kind = type(result)
-            if kind is Drop or kind is Reject or kind is Stop:
+            # The item of a life that was given up on has failed: it is not to come out.
+            if kind is Drop or kind is Reject or kind is Stop or life.fenced:
                 return result
             try:
                 on_result(result)

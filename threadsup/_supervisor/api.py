@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
+    from threadsup._chain import Chain
     from threadsup._exits import ExitReason
     from threadsup._snapshot import StopReport
     from threadsup._specs import SupervisorOptions
@@ -208,15 +209,26 @@ class Supervisor(Children):
             # It has ended: whoever stops it gets the report of that end.
 
     def _drain(self, by: float) -> None:
-        """Let chains run empty, in the order they were started, and leave time to stop."""
+        """Let chains run empty, and leave time to stop."""
         end = by - min(_LEFT_BY_DRAIN, max(0.0, (by - monotonic()) / 2))
-        for key, scope in self._root.scopes.items():
-            child = self._root.state.children.get(key)
-            if scope.kind != "chain" or child is None or child.condition == "held":
-                continue  # nothing moves in one that was stopped by hand
-            chain = scope.facade
-            chain.shut()
+        book = self._root.state.children
+        chains = [
+            scope.facade
+            for key, scope in self._root.scopes.items()
+            # Nothing moves in one that was stopped by hand.
+            if scope.kind == "chain" and key in book and book[key].condition != "held"
+        ]
+
+        def drain(chain: Chain) -> None:
             chain.drain(None if end == inf else max(0.0, end - monotonic()))
+
+        # One may feed another: a later one, so they run empty in this order before any
+        # is shut; or an earlier one, so they are shut in the order of stopping.
+        for chain in chains[:-1]:
+            drain(chain)
+        for chain in reversed(chains):
+            chain.shut()
+            drain(chain)
 
     def wait(self, timeout: float | None = None) -> ExitReason | None:
         """Wait until the tree has ended; return why.
