@@ -92,11 +92,16 @@ class Recorder(Generic[T]):
         """Wait until `count` items have come and return all that have."""
         return self.wait_until(lambda items: len(items) >= count, f"{count} items")
 
-    def wait_until(self, enough: Callable[[list[T]], bool], what: str = "enough") -> list[T]:
+    def wait_until(
+        self,
+        enough: Callable[[list[T]], bool],
+        what: str = "enough",
+        patience: float = PATIENCE,
+    ) -> list[T]:
         """Wait until `enough(items)` holds and return the items."""
         with self._condition:
-            if not self._condition.wait_for(lambda: enough(self._items), PATIENCE):
-                msg = f"no {what} within {PATIENCE:g} s, only {self._items!r}"
+            if not self._condition.wait_for(lambda: enough(self._items), patience):
+                msg = f"no {what} within {patience:g} s, only {self._items!r}"
                 raise TimeoutError(msg)
             return list(self._items)
 

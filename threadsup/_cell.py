@@ -74,6 +74,13 @@ class Services(Protocol):
             NotRunningError: the tree has ended or was never started.
         """
 
+    def check_alive(self) -> None:
+        """Refuse what would wait for a tree that died in a fork.
+
+        Raises:
+            NotRunningError: this is the child of the fork.
+        """
+
     def later(self, call: Callable[[Any], None], argument: object) -> None:
         """Have the supervisor's thread, which this is, call it after what it is doing."""
 

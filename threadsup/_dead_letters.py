@@ -47,6 +47,10 @@ class DeadLetters:
         """Record one. Never blocks; from any thread."""
         self._letters.append(DeadLetter(message, to, reason, error, wall()))
 
+    def mark_forked(self) -> None:
+        """See `Newest.mark_forked`."""
+        self._letters.mark_forked()
+
     def list(self) -> tuple[DeadLetter, ...]:
         """Return those that are kept, newest last."""
         return self._letters.list()

@@ -279,6 +279,10 @@ class Group:
             raise MailboxFull(f"no member of group {self.id!r} has room")
         raise MailboxClosed(f"no member of group {self.id!r} takes messages")
 
+    def mark_forked(self) -> None:
+        """Be free of a lock whose holder does not exist in the child of a fork."""
+        self._lock = threading.Lock()
+
     # -- the whole ------------------------------------------------------------------
 
     def statistics(self) -> ScopeStatistics:

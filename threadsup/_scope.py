@@ -339,6 +339,13 @@ class WorkerScope(Driver):
         error.__cause__, cell.cause = cell.cause, None
         return error
 
+    def mark_forked(self, why: str) -> None:
+        """Refuse everything: this is the child of a fork. Takes no lock."""
+        for cell in self.cells.values():
+            cell.mark_forked(why)
+        if self.kind != "worker":
+            self.facade.mark_forked()
+
     def close(self, fate: Any, why: Any) -> None:
         """Decide for good what becomes of the children: the scope is down."""
         for cell in self.cells.values():

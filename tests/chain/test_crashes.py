@@ -8,7 +8,7 @@ import pytest
 
 from tests.chain.flows import outcome
 from tests.helpers import Gate
-from threadsup import Crashed, Shutdown, Worker, stage
+from threadsup import Abandoned, Crashed, Shutdown, Worker, stage
 
 if TYPE_CHECKING:
     from tests.chain.conftest import MakeFlow
@@ -161,6 +161,25 @@ def test_attempts_at_one_stage_are_not_those_of_the_next(flow: MakeFlow) -> None
     assert f.chain.submit("item").result(5) == "item"
     assert tries == {"a": 3, "b": 3}
     assert f.items() == {"offered": 1, "completed": 1}
+
+
+def test_an_item_that_hangs_is_given_up_on_and_the_chain_goes_on(flow: MakeFlow) -> None:
+    """Past its time limit the stage is replaced; what it returns then is nobody's (F20, F28)."""
+    gate = Gate("the item that hangs")
+
+    def hang(item: Any) -> Any:
+        if item == "hang":
+            gate.meet()
+        return item
+
+    f = flow(stage(same, id="a"), stage(hang, id="b", time_limit=0.02), stage(same, id="c"))
+    futures = [f.chain.submit(item) for item in (1, "hang", 2)]
+    assert [outcome(each) for each in futures] == [1, "exited", 2]
+    assert f.chain.drain(10)
+    gate.open()
+    assert f.results.items == [1, 2]
+    assert f.items() == {"offered": 3, "completed": 2, "failed": 1}
+    assert isinstance(f.reasons("b")[0], Abandoned)
 
 
 # -- starts -------------------------------------------------------------------------------

@@ -316,7 +316,7 @@ class _Sent:
 class Scene:
     """A tree: the workers under test in one membership, and `outside`, a bystander.
 
-    Not started until `start()` is called, or it is used in a `with` statement.
+    Not started until `start()` is called; ended by `check()`, which every test makes.
     """
 
     OUTSIDE = "outside"

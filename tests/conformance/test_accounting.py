@@ -23,17 +23,20 @@ from tests.conformance.scenes import (
     Place,
     boom,
     incarnation,
+    only_in,
     part,
     raising,
 )
 from tests.helpers import PATIENCE, Gate, Recorder
 from threadsup import (
+    Backoff,
     DeliveryError,
     Drop,
     MailboxClosed,
     MailboxFull,
     Reject,
     Rejected,
+    StartError,
     Stop,
     Worker,
     WorkerExited,
@@ -87,11 +90,12 @@ def test_many_senders_and_many_crashes(scene: MakeScene, place: Place) -> None:
             raise Boom
 
     at = scene(place, part("a", restart="permanent"), max_restarts=PLENTY).start()
-    join(
-        together(
-            4, lambda n: [at.tell("a", partial(run, n * 100 + i)) for i in range(100)] and None
-        )
-    )
+
+    def send(sender: int) -> None:
+        for number in range(100):
+            at.tell("a", partial(run, sender * 100 + number))
+
+    join(together(4, send))
     assert at.answers("a")
     assert sorted(runs.items) == list(range(400))
     counts = at.kept("a").statistics()
@@ -113,11 +117,12 @@ def test_a_chain_whose_stages_all_crash(scene: MakeScene) -> None:
     parts = [part(key, stage_that_fails_at(rest)) for key, rest in (("a", 0), ("b", 7), ("c", 13))]
     at = scene(CHAIN, *parts, capacity=5, max_restarts=PLENTY).start()
     entries = ("a", "a", "b", "c")
-    join(
-        together(
-            4, lambda n: [at.tell(entries[n], n * 1000 + item) for item in range(200)] and None
-        )
-    )
+
+    def send(sender: int) -> None:
+        for item in range(200):
+            at.tell(entries[sender], sender * 1000 + item)
+
+    join(together(4, send))
     assert at.chain.drain(PATIENCE)
     items = at.chain.statistics().items
     # Where it entered decides how many stages an item may fail at: 3, 3, 2 or 1.
@@ -340,7 +345,7 @@ def test_what_finds_no_room(scene: MakeScene, place: Place, on_full: str) -> Non
 def test_what_is_queued_for_one_that_is_stopped(scene: MakeScene, place: Place, verb: str) -> None:
     """Removed, it is undelivered, and the ref still says so; stopped by hand, it is pending."""
     gate = Gate("the work")
-    at = scene(place, part("a"), part("b")).start()
+    at = scene(place, part("a", capacity=1), part("b")).start()
     ref = at.ref("a")
     at.tell("a", gate.meet)
     gate.wait_reached()
@@ -348,10 +353,10 @@ def test_what_is_queued_for_one_that_is_stopped(scene: MakeScene, place: Place, 
     home: Any = at.sup if place == STANDALONE else at.group
     stopping = threading.Thread(target=getattr(home, verb), args=("a",))
     stopping.start()
-    closed = ref.monitor(lambda _: None)
+    with pytest.raises(MailboxClosed):
+        at.tell("a", "waits for room until the stop has begun")
     gate.open()
     stopping.join(PATIENCE)
-    closed()
     gone = verb == "remove_child"
     assert outcomes(ref.statistics()) == ((1, 0, 1, 0) if gone else (1, 0, 0, 1))
     with pytest.raises(DeliveryError):
@@ -363,6 +368,31 @@ def test_what_is_queued_for_one_that_is_stopped(scene: MakeScene, place: Place, 
         at.restart("a")
         assert asked.result(PATIENCE) == "queued"
         at.check(kept=["b"])
+
+
+@everywhere
+def test_what_is_queued_survives_a_restart_by_hand_that_fails(
+    scene: MakeScene, place: Place
+) -> None:
+    """It is kept with the worker that was stopped, and handled when it has come up after all."""
+    gate = Gate("the work")
+    at = scene(place, part("a", capacity=1, start=only_in([2, 3], boom))).start()
+    at.tell("a", gate.meet)
+    gate.wait_reached()
+    asked = at.ask("a", "queued")
+    stopping = threading.Thread(target=at.sup.stop_child, args=(at.owner("a"),))
+    stopping.start()
+    with pytest.raises(MailboxClosed):
+        at.tell("a", "waits for room until the stop has begun")
+    gate.open()
+    stopping.join(PATIENCE)
+    for _ in range(2):
+        with pytest.raises(StartError):
+            at.sup.restart_child(at.owner("a"), PATIENCE)
+        assert at.kept("a").statistics().pending == 1
+    at.sup.restart_child(at.owner("a"), PATIENCE)
+    assert asked.result(PATIENCE) == "queued"
+    at.check()
 
 
 @everywhere
@@ -392,7 +422,7 @@ def test_what_is_queued_when_a_scope_gives_up(scene: MakeScene, place: Place) ->
 
 
 def test_each_way_an_item_can_end(scene: MakeScene) -> None:
-    """Completed, dropped, rejected, crashed, failed at the sink: one outcome each, at any entry."""
+    """Completed, dropped, rejected, crashed, failed at the sink: one outcome, at any entry."""
     answers: dict[str, object] = {"drop": Drop("no need"), "reject": Reject("no good")}
 
     def first(item: Any) -> Any:
@@ -515,10 +545,11 @@ class Fragile(Worker):
 def test_the_counts_of_a_tree_are_the_sums_of_its_parts(scene: MakeScene) -> None:
     """A worker, a group and a chain, with crashes and restarts: nothing is counted elsewhere."""
     at = scene(CHAIN, part("a"), part("b"), max_restarts=PLENTY).start()
-    team = at.sup.add_group("team", strategy="one_for_one", max_restarts=PLENTY)
+    budget: Any = {"max_restarts": PLENTY, "backoff": Backoff.none()}
+    team = at.sup.add_group("team", strategy="one_for_one", **budget)
     for key in ("x", "y"):
         team.add_worker(Fragile, id=key)
-    alone = at.sup.add_worker(Fragile, id="alone", max_restarts=PLENTY)
+    alone = at.sup.add_worker(Fragile, id="alone", **budget)
     for number in range(40):
         message = "crash" if number % 8 == 0 else number
         team.tell("xy"[number % 2], message)

@@ -392,7 +392,7 @@ def test_a_restart_that_hangs_is_tried_again(scene: MakeScene, place: Place) -> 
             gate.meet()
 
     at = scene(
-        place, part("a", start=start, stop=lambda: hooks(incarnation()), start_timeout=0.05)
+        place, part("a", start=start, stop=lambda: hooks(incarnation()), start_timeout=0.2)
     ).start()
     try:
         at.tell("a", boom)
@@ -541,6 +541,13 @@ def held_start(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Gate]:
     return hold
 
 
+def reported(*names: str) -> None:
+    """Wait until threads are gone, and so have reported their end."""
+    for thread in threading.enumerate():
+        if thread.name in names:
+            thread.join(PATIENCE)
+
+
 @everywhere
 def test_a_crash_while_the_last_one_is_handled(
     scene: MakeScene, place: Place, held_start: Callable[[str], Gate]
@@ -555,6 +562,7 @@ def test_a_crash_while_the_last_one_is_handled(
     failed = [at.ask(key, boom) for key in "bc"]
     for future in failed:
         assert isinstance(future.exception(PATIENCE), Boom)
+    reported("threadsup-b-1", "threadsup-c-1")
     gate.open()
     for key in "abc":
         at.up(key, 2)
@@ -576,6 +584,7 @@ def test_a_crash_of_a_sibling_while_all_are_restarted(
     at.tell("c", boom)
     gate.wait_reached()
     assert isinstance(at.ask("a", boom).exception(PATIENCE), Boom)
+    reported("threadsup-a-2")
     gate.open()
     at.up("c", 2)
     at.sync()

@@ -381,10 +381,12 @@ def test_specs_of_permanent_and_transient_members_are_kept(
         max_restarts=3,
     ).start()
     for key in ("temporary", "transient", "permanent"):
+        last = key if strategy == "one_for_one" else "permanent"
+        number = at.incarnation(last)
         at.tell(key, leave(reason))
-        at.ended(key)
+        at.exits[key].wait_until(lambda exits: any(same(each.reason, reason) for each in exits))
         if key == "permanent" or (key == "transient" and reason == CRASH):
-            at.up(key, at.incarnation(key) + 1 if at.exits[key].items[-1].final else 2)
+            at.up(last, number + 1)
     at.sync()
     assert at.group.children() == ("transient", "permanent")
     everybody = reason == CRASH or strategy == "one_for_all"

@@ -651,7 +651,7 @@ def test_a_start_that_hangs_in_a_restart_is_one_that_failed(scene: MakeScene) ->
     at = scene(
         CHAIN,
         part("before"),
-        part("a", start=only_in([2], hang), start_timeout=0.05),
+        part("a", start=only_in([2], hang), start_timeout=0.2),
         strategy="rest_for_one",
     ).start()
     at.tell("a", boom)

@@ -52,12 +52,31 @@ if TYPE_CHECKING:
     from threadsup._exits import ChildId, ExitReason
     from threadsup._policy.book import Child, Scope
     from threadsup._policy.protocol import Action, Event, Notice, Outcome, Verb
-    from threadsup._policy.restart import NoRestart, RestartRule
+    from threadsup._policy.restart import NoRestart, RestartRule, Strategy
 
-__all__ = ["ASKED", "BOOM", "FakeHost", "Script", "child", "rules"]
+__all__ = [
+    "ASKED",
+    "BOOM",
+    "ERRANDS",
+    "PAUSED",
+    "SETS",
+    "STRATEGIES",
+    "FakeHost",
+    "Script",
+    "child",
+    "in_pause",
+    "rules",
+]
 
 ASKED = Shutdown()
 BOOM = Crashed("ValueError: boom")
+
+PAUSED = Backoff(1.0, 1.0, 1.0, 0.0)
+"""A second before each restart but the first."""
+
+STRATEGIES: tuple[Strategy, ...] = ("one_for_one", "one_for_all", "rest_for_one")
+SETS: tuple[Strategy, ...] = STRATEGIES[1:]
+ERRANDS: tuple[Verb, ...] = ("stop_child", "restart_child", "remove_child")
 
 _FINAL = get_args(Fate)
 
@@ -336,3 +355,14 @@ class FakeHost:
             assert child.fate == self._fates.get(key, "restarts")
             assert _FINAL.index(child.fate) >= _FINAL.index(self.scope.fate)
             assert not child.errands
+
+
+def in_pause() -> FakeHost:
+    """Return a host with a child `b` that is up and one `a` that waits for its restart."""
+    host = FakeHost.up(rules(backoff=PAUSED), a=child(), b=child())
+    host.end("a")
+    host.end("a")
+    assert host.conditions() == "restarting up"
+    host.log.clear()
+    host.notices.clear()
+    return host

@@ -6,14 +6,17 @@ from typing import Any
 
 import pytest
 
-from tests.policy.fakes import BOOM, FakeHost, child, rules
+from tests.policy.fakes import (
+    BOOM,
+    PAUSED,
+    STRATEGIES,
+    FakeHost,
+    child,
+    rules,
+)
 from threadsup._exits import Crashed, ExitReason, Normal, Shutdown
-from threadsup._policy.backoff import Backoff
 from threadsup._policy.protocol import ChildRules, Decided, Draining, Forgotten, Over, Up
 from threadsup._policy.restart import NoRestart, RestartRule, Strategy
-
-STRATEGIES: tuple[Strategy, ...] = ("one_for_one", "one_for_all", "rest_for_one")
-PAUSED = Backoff(1.0, 1.0, 1.0, 0.0)
 
 
 def key(restart: RestartRule = "transient", **changes: Any) -> ChildRules:

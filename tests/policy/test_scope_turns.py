@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from tests.policy.fakes import BOOM, FakeHost, child, rules
+from tests.policy.fakes import (
+    BOOM,
+    PAUSED,
+    FakeHost,
+    child,
+    rules,
+)
 from threadsup._exits import Normal, Shutdown
 from threadsup._policy.backoff import Backoff
+from threadsup._policy.protocol import Over
 from threadsup._policy.restart import NoRestart
 
 
@@ -69,3 +78,74 @@ def test_whoever_is_left_when_the_time_is_up_is_abandoned_unasked() -> None:
     assert host.running == {}
     assert host.over is not None
     assert host.over.overran
+
+
+def test_a_stop_on_hold_asks_nobody_and_starts_nobody() -> None:
+    """P7: while it is not its turn, whoever ends stays down and the rest goes on."""
+    host = FakeHost.up(rules(backoff=PAUSED), a=child(), b=child(), c=child())
+    host.end("b")
+    host.end("b")
+    host.log.clear()
+    host.stop(hold=True, fate="held")
+    host.stop(hold=True)
+    host.wait(9.0)
+    host.end("c")
+    assert host.take_log() == ""
+    assert host.phase == "stopping"
+    assert host.downs()[-1] == ("c", 1, BOOM, "gone", NoRestart.SCOPE_STOPPING)
+    host.stop("finish", reason=Normal())
+    assert host.take_log() == ""
+    host.stop(reason=Shutdown("now"))
+    assert host.take_log() == "stop a1, over"
+    assert host.signals[-1].reason == Shutdown("now")
+    assert host.over == Over(Shutdown("now"), came_up=True)
+
+
+def test_a_stop_on_hold_is_over_when_everybody_has_ended() -> None:
+    """It waits for nobody who is not there."""
+    host = FakeHost.up(rules(), a=child(), b=child())
+    host.script("b", deaf=True)
+    token = host.ask("stop_child", "b")
+    host.stop(hold=True)
+    host.end("a")
+    assert host.phase == "stopping"
+    host.end("b")
+    assert host.over == Over(Shutdown(), came_up=True)
+    assert host.answers[token] == "ok"
+
+
+def test_a_stop_on_hold_may_drain_when_its_turn_comes() -> None:
+    """How it is to stop is said by the stop that it waited for."""
+    host = FakeHost.up(rules(), a=child())
+    host.stop(hold=True)
+    host.stop(drain=True)
+    assert host.take_log() == "drain a1, over"
+
+
+@pytest.mark.parametrize("late", [{"hold": True}, {"verb": "finish"}])
+def test_what_is_no_second_stop_cuts_no_draining_short(late: dict[str, Any]) -> None:
+    """A scope that lets its children drain goes on with it."""
+    host = FakeHost.up(rules(), a=child())
+    host.script("a", deaf=True)
+    host.stop(drain=True)
+    host.stop(**late)
+    assert host.take_log() == "drain a1"
+
+
+def test_the_last_call_ends_the_hold() -> None:
+    """Nobody is abandoned who was never asked, be it that the turn never came."""
+    host = FakeHost.up(rules(), a=child(), b=child())
+    host.stop(hold=True, by=4.0)
+    host.wait(4.0)
+    assert host.take_log() == "stop b1, stop a1, over"
+
+
+def test_a_scope_that_was_on_hold_is_not_when_it_starts_again() -> None:
+    """The next stop is a new one."""
+    host = FakeHost.up(rules(), a=child(), b=child())
+    host.stop(hold=True)
+    host.stop("abandon")
+    host.start()
+    host.log.clear()
+    host.stop()
+    assert host.take_log() == "stop b2, stop a2, over"

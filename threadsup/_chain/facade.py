@@ -203,10 +203,12 @@ class Chain:
 
         Raises:
             CallingSelfError: from a stage of this chain.
+            NotRunningError: this is the child of a fork.
         """
         context = current()
         if context is not None and context.chain is self:
             raise CallingSelfError(f"chain {self.id!r} would wait for its own stage")
+        self._scope.services.check_alive()
         finished = Wakeup()
         self._scope.send_through(finished.set)
         return finished.wait(timeout)
@@ -239,6 +241,10 @@ class Chain:
         with self._lock:
             if not (self._closed and mailbox is self._head):
                 mailbox.open()
+
+    def mark_forked(self) -> None:
+        """Be free of a lock whose holder does not exist in the child of a fork."""
+        self._lock = threading.RLock()
 
     @property
     def is_closed(self) -> bool:

@@ -246,6 +246,6 @@ class _Step(Endings):
             self.holding = False
             self.verdict = request.reason
             self.drain = request.drain
-        elif self.drain and not request.drain:
+        elif not request.drain:
             self.drain = False
             self.press()

@@ -169,7 +169,7 @@ class Life:
             self.mailbox.put_token(self.end)
         else:
             self.token.ask(reason, by)
-            self.mailbox.signal(None)
+            self.mailbox.wake()
 
     def fence(self, reason: ExitReason) -> None:
         """Cut the incarnation off: what it still does counts for nothing. Never blocks.
@@ -180,7 +180,7 @@ class Life:
         self.fenced = True
         self.up = False
         self.token.fence(reason)
-        self.mailbox.signal(None)
+        self.mailbox.wake()
         try:
             raw = self.hand.pop()
         except IndexError:

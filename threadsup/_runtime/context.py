@@ -276,7 +276,7 @@ def enter(context: Context) -> None:
 
 
 def leave() -> None:
-    """Make this thread nobody's again. For the actor only."""
+    """Make this thread nobody's again. For the actor, and for the child of a fork."""
     _local.context = None
 
 

@@ -80,6 +80,10 @@ class Lanes:
         Takes no lock, so that a signal handler may call it wherever it interrupts.
         """
         self.signals.append(signal)
+        self.wake()
+
+    def wake(self) -> None:
+        """Have a consumer that sleeps look up. Never blocks, takes no lock."""
         self._put_token(WAKE)
 
     def _put_token(self, token: Token) -> None:

@@ -377,6 +377,7 @@ class Mailbox(Lanes):
         self._lock = threading.RLock()  # a thread that did not survive may hold the other
         self._why = why
         self._push = self._refusal
+        self._closed = True
 
     @property
     def pending(self) -> int:

@@ -30,6 +30,10 @@ class Newest(Generic[T]):
         with self._lock:
             self._items.append(item)
 
+    def mark_forked(self) -> None:
+        """Be free of a lock whose holder does not exist in the child of a fork."""
+        self._lock = threading.RLock()
+
     def list(self) -> tuple[T, ...]:
         """Return what is kept, newest last. From any thread."""
         with self._lock:

@@ -52,7 +52,6 @@ def serve(
     senders, qsize, half = mailbox.senders, mailbox.qsize, mailbox.half
     push, pop = hand.append, hand.pop
     handle = life.guarded(handle)
-    mailbox.signals.clear()  # those of lives before; of its own the token tells
     while not token.fenced:  # else what was to wake it may have woken the next life
         raw = take_back(life) if returned else get()
         kind = type(raw)
@@ -160,7 +159,7 @@ def give_back(life: Life, raw: Any) -> None:
     if raw is WAKE:
         mailbox.took_token()
         if life.fenced:
-            mailbox.signal(None)
+            mailbox.wake()
     else:
         mailbox.give_back(raw, life.attempts)
         life.attempts = 0

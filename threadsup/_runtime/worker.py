@@ -164,7 +164,7 @@ class TaskBehaviour:
         except IndexError:
             return
         self._life.handled += 1
-        if type(raw) is Envelope:
+        if type(raw) is Envelope and not (type(raw.reply_to) is Future and raw.reply_to.done()):
             fail(raw.reply_to, NoReply(f"{self._life.id!r} went on without a reply"))
 
 

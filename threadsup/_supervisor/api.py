@@ -108,7 +108,6 @@ class Supervisor(Children):
             chance=chance,
         )
         self._root = Root(spec.name, rules, self._services, self._ended)
-        self._forked = False
 
     # -- start ----------------------------------------------------------------------
 
@@ -204,8 +203,7 @@ class Supervisor(Children):
             request = Request("stop", reason=reason, by=by)
             self._services.request(self._root.take, request)
         except NotRunningError:
-            if self._forked:
-                raise
+            self._services.check_alive()
             # It has ended: whoever stops it gets the report of that end.
 
     def _drain(self, by: float) -> None:
@@ -285,10 +283,7 @@ class Supervisor(Children):
             raise NotRunningError(f"supervisor {self.name!r} was not started")
 
     def _check_waiting(self, what: str) -> None:
-        if self._forked:
-            raise NotRunningError(
-                f"supervisor {self.name!r} died when the process was forked: start a new one"
-            )
+        self._services.check_alive()
         context = current()
         if context is not None and context.supervisor is self:
             raise CallingSelfError(
@@ -320,13 +315,11 @@ class Supervisor(Children):
 
     def mark_forked(self) -> None:
         """Be dead: this is the child of a fork. For the fork hook only."""
-        self._forked = True
-        why = "its supervisor died when the process was forked"
         self._lock = threading.Lock()  # whoever held the other does not exist here
-        self._services.loop.inbox.poison(why)
+        why = "died when the process was forked"
+        self._services.mark_forked(why)
         for scope in self._root.scopes.values():
-            for cell in scope.cells.values():
-                cell.mark_forked(why)
+            scope.mark_forked(f"its supervisor {why}")
 
 
 def running() -> Mapping[str, Supervisor]:

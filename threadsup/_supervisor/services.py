@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from threadsup._dead_letters import DeadLetters
+from threadsup._errors import NotRunningError
 from threadsup._runtime.future import Future
 from threadsup._runtime.newest import Newest
 from threadsup._runtime.pykka_compat import fail, succeed
@@ -50,6 +51,8 @@ class TreeServices:
         """What callers wait for. Adding, discarding and copying are atomic."""
         self._subscribers: list[Listener[Event]] = [Listener(LogLines())]
         """Here, too: appending, removing and copying are atomic."""
+        self.dead = ""
+        """Why the tree is dead, in the child of a fork."""
         self.undelivered = 0
         """Messages that children which were removed did not handle."""
         self.post = self.loop.post
@@ -88,6 +91,22 @@ class TreeServices:
         except BaseException:
             self._promises.discard(promise)
             raise
+
+    def check_alive(self) -> None:
+        """Refuse what would wait for a tree that died in a fork.
+
+        Raises:
+            NotRunningError: this is the child of the fork.
+        """
+        if self.dead:
+            raise NotRunningError(f"supervisor {self.name!r} {self.dead}: start a new one")
+
+    def mark_forked(self, why: str) -> None:
+        """Refuse everything: this is the child of a fork. Takes no lock."""
+        self.dead = why
+        self.loop.inbox.poison(why)
+        self.history.mark_forked()
+        self.dead_letters.mark_forked()
 
     def break_promises(self, error: BaseException) -> None:
         """Fail all that callers wait for: nobody is left who could keep it."""
