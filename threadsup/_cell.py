@@ -23,7 +23,7 @@ from threadsup._runtime.actor import Life
 from threadsup._runtime.context import Context, Place, StopToken
 from threadsup._runtime.ending import Ending
 from threadsup._runtime.future import Future
-from threadsup._runtime.interrupt import Guard
+from threadsup._runtime.interrupt import Guard, load
 from threadsup._runtime.mailbox import Mailbox, Token
 from threadsup._runtime.pykka_compat import Envelope
 from threadsup._runtime.ref import WorkerRef
@@ -127,6 +127,8 @@ class Cell:
         services: Services,
     ) -> None:
         assert spec.id is not None
+        if spec.interrupt:
+            load()
         self.id = spec.id
         self.path = path
         """Its ids from the supervisor down, as events name it."""

@@ -15,7 +15,7 @@ from threadsup import (
     Exit,
     NotRunningError,
     Shutdown,
-    StartError,
+    SpecError,
     Worker,
     WorkerExit,
     WorkerExited,
@@ -24,6 +24,8 @@ from threadsup import (
     receive,
     stage,
 )
+from threadsup._policy import scope
+from threadsup._runtime.interrupt import load
 
 if TYPE_CHECKING:
     from tests.conftest import MakeSupervisor
@@ -39,10 +41,17 @@ busy: Recorder[threading.Thread]
 
 
 @pytest.fixture(autouse=True)
-def fresh() -> None:
-    """Forget who was busy in the test before."""
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget who was busy in the test before; give who is interrupted all the time."""
     global busy  # noqa: PLW0603 - the workers' classes and functions are this module's
     busy = Recorder()
+    monkeypatch.setattr(scope, "INTERRUPT_GRACE", PATIENCE)
+
+
+@pytest.fixture
+def _no_grace(fresh: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Abandon at once who does not end of the exception."""
+    monkeypatch.setattr(scope, "INTERRUPT_GRACE", SHUTDOWN)
 
 
 @pytest.fixture
@@ -175,6 +184,7 @@ def test_after_the_exception_it_cleans_up(tree: Supervisor) -> None:
 # -- what it does not end -------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("_no_grace")
 def test_who_is_blocked_is_abandoned_after_it(tree: Supervisor) -> None:
     """An exception does not reach a thread that waits for a lock: it comes after."""
     lock = threading.Lock()
@@ -196,6 +206,7 @@ def test_who_is_blocked_is_abandoned_after_it(tree: Supervisor) -> None:
     assert balanced(ref.statistics())
 
 
+@pytest.mark.usefixtures("_no_grace")
 def test_who_swallows_it_is_abandoned(tree: Supervisor) -> None:
     """A loop that catches everything outlives the exception, and is fenced (F22)."""
     over = threading.Event()
@@ -242,14 +253,15 @@ def test_without_the_option_nothing_is_thrown(tree: Supervisor) -> None:
     busy.items[0].join(PATIENCE)
 
 
-def test_a_python_without_ctypes_cannot_start_one(
+def test_a_python_without_ctypes_refuses_it(
     tree: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The start fails and says why; the tree, and who does not need it, go on."""
+    """Where it is declared, with nothing started; who does not need it goes on."""
     monkeypatch.setitem(sys.modules, "ctypes", None)
-    with pytest.raises(StartError, match="ctypes") as raised:
+    load.cache_clear()
+    with pytest.raises(SpecError, match="ctypes"):
         tree.add_worker(handler(len), id="w", interrupt=True)
-    assert isinstance(raised.value.__cause__, ImportError)
+    assert tree.children() == ()
     assert tree.add_worker(handler(len), id="other").ask("four") == 4
 
 
@@ -303,14 +315,14 @@ def test_hammered_no_message_is_lost_and_no_asker_left(tree: Supervisor, target:
     asked.append(ref.ask("last", block=False))
     outcomes = [outcome(answer) for answer in asked]
     assert outcomes[-1] == "last"
+    assert len(exits.wait_for(ROUNDS)) == ROUNDS
+    assert tree.stop(timeout=PATIENCE).clean
     counts = ref.statistics()
     assert counts.accepted == len(asked)
     # A task may have replied when it is hit, before it has received the next one.
     late = counts.failed - outcomes.count("failed")
     assert late == 0 or target is task
     assert counts.handled == len(asked) - counts.failed
-    assert len(exits.wait_for(ROUNDS)) == ROUNDS
-    assert tree.stop(timeout=PATIENCE).clean
 
 
 def outcome(answer: Any) -> object:

@@ -23,17 +23,39 @@ call of this library, it does what Ctrl-C does there in the main thread.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, final
+from functools import cache
+from typing import TYPE_CHECKING, ParamSpec, TypeVar, final
 
+from threadsup._errors import SpecError
 from threadsup._exits import WorkerExit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Guard"]
+__all__ = ["Guard", "load"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+@cache
+def load() -> tuple[Callable[[int, object], int], object]:
+    """Return what throws into a thread, and what to throw for nothing; cached.
+
+    To be called early, by who declares: importing takes its time, seconds on a
+    free-threaded build under load, and is not to count as the start of a worker.
+
+    Raises:
+        SpecError: this build of Python has no `ctypes`.
+    """
+    try:
+        import ctypes  # noqa: PLC0415 - a build may lack it, and few workers need it
+    except ImportError as error:
+        raise SpecError("interrupt: needs ctypes, which this build of Python lacks") from error
+    # By [] and not by name: a name's is shared with whoever else uses it.
+    throw = ctypes.pythonapi["PyThreadState_SetAsyncExc"]
+    throw.argtypes = ctypes.c_ulong, ctypes.py_object
+    return throw, ctypes.py_object()
 
 
 @final
@@ -43,6 +65,7 @@ class Guard:
     __slots__ = ("_inside", "_lock", "_nothing", "_thread", "_throw", "_thrown")
 
     def __init__(self) -> None:
+        self._throw, self._nothing = load()
         self._lock = threading.Lock()
         """Guards `_thrown`, and the change of `_inside` to false."""
         self._inside = False
@@ -50,18 +73,7 @@ class Guard:
         self._thread = 0
 
     def attach(self) -> None:
-        """Note that the user code will run in this thread. Called by it, first.
-
-        Raises:
-            ImportError: this build of Python has no `ctypes`.
-        """
-        # Here: some builds lack it, and nobody but who is interrupted needs it.
-        import ctypes  # noqa: PLC0415
-
-        # By [] and not by name: a name's is shared with whoever else uses it.
-        self._throw: Any = ctypes.pythonapi["PyThreadState_SetAsyncExc"]
-        self._throw.argtypes = ctypes.c_ulong, ctypes.py_object
-        self._nothing = ctypes.py_object()
+        """Note that the user code will run in this thread. Called by it, first."""
         self._thread = threading.get_ident()
 
     def around(self, function: Callable[P, T]) -> Callable[P, T]:
