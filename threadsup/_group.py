@@ -255,6 +255,7 @@ class Group:
             MailboxFull: no member, or not the one of that key, has room.
             MailboxClosed: no member, or not the one of that key, runs.
             SpecError: the routing is unknown, or it and `key` do not fit.
+            TypeError: the key is of none of these types.
         """
         cells = tuple(self._scope.cells.values())
         full = False

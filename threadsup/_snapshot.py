@@ -132,8 +132,8 @@ class Node:
     def _lines(self) -> Iterator[str]:
         detail = f"  ({self.detail})" if self.detail else ""
         yield f"{self.kind} {self.id}  {self.state}{detail}"
-        for child in self.children:
-            last = child is self.children[-1]
+        for number, child in enumerate(self.children, 1):
+            last = number == len(self.children)
             first, *rest = child._lines()  # noqa: SLF001 - a node of its own kind
             yield f"{'└─' if last else '├─'} {first}"
             for line in rest:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.conformance.scenes import act, boom
-from tests.helpers import PATIENCE, Gate, Recorder
+from tests.helpers import PATIENCE, Recorder
 from tests.supervisor.trees import taken
 from threadsup import (
     Backoff,
@@ -127,9 +127,7 @@ def test_a_stage_that_stops_ends_its_chain_and_the_tree(supervisor: MakeSupervis
         return Stop() if item == 3 else item
 
     tree = supervisor(auto_shutdown="all")
-    chain = tree.add_chain(
-        "c", [stage(until_three), stage(act)], significant=True, on_result=got
-    )
+    chain = tree.add_chain("c", [stage(until_three), stage(act)], significant=True, on_result=got)
     with tree:
         for item in range(1, 6):
             chain.tell(item)
@@ -138,9 +136,7 @@ def test_a_stage_that_stops_ends_its_chain_and_the_tree(supervisor: MakeSupervis
 
 
 @pytest.mark.parametrize("auto_shutdown", ["any", "all"])
-def test_what_is_done_by_hand_ends_nothing(
-    supervisor: MakeSupervisor, auto_shutdown: str
-) -> None:
+def test_what_is_done_by_hand_ends_nothing(supervisor: MakeSupervisor, auto_shutdown: str) -> None:
     """Stopping, restarting and removing significant children leaves the tree up (97, 1.7)."""
     tree = supervisor(auto_shutdown=auto_shutdown).start()
     for key in ("stopped", "restarted", "removed", "by ref"):
@@ -216,12 +212,8 @@ def test_significance_is_refused_where_it_means_nothing() -> None:
         lambda: tree.add_chain("c", [stage(act)], significant=True),
         lambda: tree.add_worker(handler(act), significant=True),
         lambda: worker_spec(handler(act), restart="permanent", significant=True),
-        lambda: tree.add_group("g").add_worker(
-            handler(act), restart="transient", significant=True
-        ),
-        lambda: SupervisorSpec(
-            name="s", children=(worker_spec(lambda: None, significant=True),)
-        ),
+        lambda: tree.add_group("g").add_worker(handler(act), restart="transient", significant=True),
+        lambda: SupervisorSpec(name="s", children=(worker_spec(lambda: None, significant=True),)),
     ]
     for call in calls:
         with pytest.raises(SpecError, match="significant"):

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.conftest import MakeSupervisor
-    from threadsup import Chain, Context, Group, WorkerRef
+    from threadsup import Context
 
 
 def me() -> Context:
@@ -446,9 +446,7 @@ def test_a_bug_of_ours_leaves_nobody_waiting(
         lambda: slow.wait(),
         lambda: slow.stop(),
     ]
-    threads = [
-        threading.Thread(target=lambda call=call: errors(outcome(call))) for call in waiting
-    ]
+    threads = [threading.Thread(target=lambda call=call: errors(outcome(call))) for call in waiting]
     for thread in threads:
         thread.start()
     promised = [tree._root.errand("restart_child", "slow"), slow.stop(block=False)]

@@ -266,13 +266,17 @@ def said(call, *args, **kwargs):
 
 def forked(where: str, child: str) -> list[str]:
     """Fork a process with a tree that runs; return the child's lines, then the parent's."""
-    text = HEAD + FORK + dedent(
-        """
+    text = (
+        HEAD
+        + FORK
+        + dedent(
+            """
         tree = Supervisor("app").start()
         ref = tree.add_worker(Noisy, "w", id="w")
         group = tree.add_group("g", [worker_spec(Noisy, "m", id="m")])
         chain = tree.add_chain("c", [stage(Noisy, "s", id="s"), stage(lambda item: item)])
         """
+        )
     )
     text += "def child():\n" + "\n".join("    " + line for line in dedent(child).splitlines())
     if where == "main":
@@ -368,8 +372,11 @@ def test_the_child_of_a_fork_may_start_a_tree_of_its_own(where: str) -> None:
 @needs_fork
 def test_a_fork_with_every_lock_held_leaves_a_child_that_does_not_wait() -> None:
     """What another thread held in the moment of the fork is nobody's in the child (F91)."""
-    text = HEAD + FORK + dedent(
-        """
+    text = (
+        HEAD
+        + FORK
+        + dedent(
+            """
         from threadsup._runtime import process
         tree = Supervisor("app").start()
         ref = tree.add_worker(Noisy, "w", id="w")
@@ -405,6 +412,7 @@ def test_a_fork_with_every_lock_held_leaves_a_child_that_does_not_wait() -> None
         thread.join()
         print(ref.ask("and the parent"))
         """
+        )
     )
     done = run_program(text)
     assert done.stderr == ""

@@ -230,7 +230,8 @@ class WorkerRef:
     def monitor(self, fn: Callable[[Exit], object]) -> Callable[[], None]:
         """Have `fn(exit)` called at each exit of the worker, in the tree's side thread.
 
-        At once, with the last exit, when it has already ended for good. Never blocks.
+        At once, with the last exit, when it has already ended for good; and again, now
+        `final`, when one that was to come back turns out not to. Never blocks.
 
         Returns:
             A function that ends it.
