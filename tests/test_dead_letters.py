@@ -68,7 +68,7 @@ def test_each_message_that_fails_or_is_lost_is_recorded_once(supervisor: MakeSup
     tree = supervisor(backoff=Backoff.none()).start()
     worker = tree.add_worker(handler(act), id="w", capacity=1, on_full="drop_new")
     group = tree.add_group("g", [worker_spec(handler(act), id="m")])
-    chain = tree.add_chain("c", [stage(lambda item: Reject(item), id="s")])
+    chain = tree.add_chain("c", [stage(Reject, id="s")])
     assert type(outcome(worker.ask, boom)).__name__ == "Boom"
     group.tell("m", boom)
     assert group.ask("m", 1) == 1

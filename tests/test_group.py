@@ -57,9 +57,10 @@ def test_a_group_is_a_collection_of_its_members(supervisor: MakeSupervisor) -> N
     assert group["b"].id == "b"
     assert (group.id, group.spec.strategy) == ("g", "one_for_all")
     assert repr(group) == "<Group 'g', 3 members>"
-    for id in ("x", [], None):
+    strangers: list[Any] = ["x", [], None]
+    for key in strangers:
         with pytest.raises(UnknownChildError, match="group 'g' has no member"):
-            group.worker(id)  # type: ignore[arg-type]
+            group.worker(key)
 
 
 def test_an_empty_group_waits_for_members(supervisor: MakeSupervisor) -> None:
@@ -120,8 +121,9 @@ def test_the_member_that_caused_a_restart_may_be_removed_in_it(supervisor: MakeS
     group.tell("b", gate.meet)
     gate.wait_reached()
     group.tell("a", boom)  # b is asked to stop and stands
-    group["a"].monitor(done := Recorder())
-    done.wait_for(1)
+    down: Recorder[Any] = Recorder()
+    group["a"].monitor(down)
+    down.wait_for(1)
     removal = group.scope.errand("remove_child", "a")
     taken(tree)
     gate.open()
@@ -231,7 +233,7 @@ def test_a_partition_is_always_the_same_member(supervisor: MakeSupervisor) -> No
     gate = Gate()
     tree = supervisor().start()
     group = tree.add_group(
-        "g", members("a", "b", capacity=1, on_full="raise"), strategy="one_for_one"
+        "g", members("a", "b", capacity=2, on_full="raise"), strategy="one_for_one"
     )
     keys: list[Any] = ["user-1", b"user-2", 3, ("user", 4)]
     homes = {}
@@ -243,6 +245,7 @@ def test_a_partition_is_always_the_same_member(supervisor: MakeSupervisor) -> No
     key = keys[0]
     group.tell(homes[key], gate.meet)
     gate.wait_reached()
+    group.tell(homes[key], None)
     group.tell(homes[key], None)
     with pytest.raises(MailboxFull):
         group.tell_any(None, "partition", key=key)

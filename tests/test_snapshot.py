@@ -48,13 +48,11 @@ def test_a_node_draws_itself_and_what_is_below() -> None:
             Node("chain", "c", "failed", "", (Node("stage", "s", "ended"),)),
         ),
     )
-    assert str(tree) == "\n".join(
-        [
-            "supervisor app  up",
-            "├─ group g  up  (one_for_all)",
-            "│  ├─ handler ('m', 1)  up  (permanent)",
-            "│  └─ handler ('m', 1)  up  (permanent)",
-            "└─ chain c  failed",
-            "   └─ stage s  ended",
-        ]
-    )
+    assert str(tree).splitlines() == [
+        "supervisor app  up",
+        "├─ group g  up  (one_for_all)",
+        "│  ├─ handler ('m', 1)  up  (permanent)",
+        "│  └─ handler ('m', 1)  up  (permanent)",
+        "└─ chain c  failed",
+        "   └─ stage s  ended",
+    ]

@@ -205,7 +205,7 @@ def test_a_call_that_raises_ends_the_loop_and_is_told(running: Running) -> None:
     sender = threading.Thread(target=lambda: outcome(loop.request, running.log, "in the moment"))
     sender.start()
     gate.wait_reached()
-    loop.post(lambda _: boom(), None)
+    loop.post(lambda _: boom(), None)  # type: ignore[arg-type]
     loop.thread.join(PATIENCE)
     gate.open()
     sender.join(PATIENCE)
@@ -226,7 +226,7 @@ def test_an_idle_tree_does_nothing(supervisor: MakeSupervisor) -> None:
         waits(timeout)
         return get() if timeout is None else get(timeout=timeout)
 
-    loop.inbox.get = counted  # type: ignore[assignment, method-assign]
+    loop.inbox.get = counted  # type: ignore[assignment]
     ref = tree.add_worker(handler(act), id="w")
     group = tree.add_group("g", [worker_spec(handler(act), id="m")])
     chain = tree.add_chain("c", [stage(act), stage(act)])

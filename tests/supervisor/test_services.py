@@ -38,7 +38,7 @@ def test_a_future_is_settled_where_no_callback_is_heard(services: TreeServices) 
     for settling in ({"value": 2}, {"error": ValueError("no")}):
         heard: Future[Any] = Future()
         heard.add_done_callback(lambda _: threads(threading.current_thread().name))
-        services.settle(heard, **settling)  # type: ignore[arg-type]
+        services.settle(heard, **settling)
         heard.exception(PATIENCE)
     assert threads.wait_for(2) == ["app-side", "app-side"]
 

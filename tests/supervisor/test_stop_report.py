@@ -247,8 +247,8 @@ def test_more_zombies_than_a_tree_bears_end_the_scope(supervisor: MakeSupervisor
         ref.tell(gate.meet)
         gate.wait_reached(lives)
         outcome(tree.restart_child, "w")
-    assert isinstance(outcome(ref.tell, "x"), MailboxClosed)
     assert ref.wait(PATIENCE) is not None
+    assert isinstance(outcome(ref.tell, "x"), MailboxClosed)
     taken(tree)
     assert tree.failed() == ("w",)
     assert good.ask(1) == 1

@@ -17,7 +17,7 @@ import sys
 import threading
 from _thread import RLock
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pykka
 
@@ -26,6 +26,7 @@ from threadsup._runtime.context import Wakeup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+    from threading import Condition
     from types import TracebackType
 
     ExcInfo = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
@@ -59,7 +60,6 @@ class _Waitable(concurrent.futures.Future[T]):
     once, without the lock, after each change to a final state.
     """
 
-    _condition: _StateLock  # type: ignore[assignment]
     _result: T
     _done_callbacks: list[Callable[[Any], Any]]
     # Class attributes, as most futures never need their own: making one is on the
@@ -70,7 +70,8 @@ class _Waitable(concurrent.futures.Future[T]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._condition = _StateLock()
+        # To a type checker it is what the standard library's users expect.
+        self._condition = cast("Condition", _StateLock())
 
     def __repr__(self) -> str:
         # Not the standard library's: that takes the truth of a user's exception.
