@@ -12,6 +12,7 @@ from threadsup._policy.backoff import Backoff
 from threadsup._specs import (
     Budget,
     Defaults,
+    SupervisorOptions,
     SupervisorSpec,
     chain_spec,
     group_spec,
@@ -124,7 +125,7 @@ def test_declared_supervisor_options_and_rules_and_fields_are_the_same() -> None
     """The typed options, the rules and the fields of the spec name the same things."""
     fields = {field.name for field in dataclasses.fields(SupervisorSpec)}
     assert fields == {*SUPERVISOR_RULES, "children", "defaults"}
-    assert {*declared.SupervisorOptions.__annotations__, "name"} == {*SUPERVISOR_RULES, "defaults"}
+    assert {*SupervisorOptions.__annotations__, "name"} == {*SUPERVISOR_RULES, "defaults"}
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ class Running:
 
     def start(self) -> Loop:
         self.loop.start((self.log, "first"))
+        self.log.wait_for(1)
         return self.loop
 
     def end(self, _: object = None) -> None:

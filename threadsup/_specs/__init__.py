@@ -22,13 +22,13 @@ from threadsup._specs.options import (
     Routing,
     StageOptions,
     Strategy,
-    SupervisorOptions,
     WorkerOptions,
 )
 from threadsup._specs.supervisor import (
     Budget,
     ChildSpec,
     Defaults,
+    SupervisorOptions,
     SupervisorSpec,
     significance_problem,
     supervisor_spec,

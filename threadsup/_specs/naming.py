@@ -6,20 +6,26 @@ Owns the two rules. It must not know what a child is.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Sequence
 
     from threadsup._exits import ChildId
-    from threadsup._specs.chain import ChainSpec, StageSpec
-    from threadsup._specs.group import GroupSpec
-    from threadsup._specs.worker import WorkerSpec
 
 __all__ = ["IdSource", "duplicates", "with_ids"]
 
-# The specs that hold an id; named for the type checker only, which needs the field.
-Child = TypeVar("Child", bound="WorkerSpec | StageSpec | GroupSpec | ChainSpec")
+
+class _Child(Protocol):
+    """A spec, as far as it is named: a dataclass with an id."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def id(self) -> ChildId | None: ...
+
+
+Child = TypeVar("Child", bound=_Child)
 
 
 class IdSource:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from threadsup._exits import ChildId
     from threadsup._policy.backoff import Backoff
-    from threadsup._specs.supervisor import Defaults
 
 __all__ = [
     "AutoShutdown",
@@ -32,7 +31,6 @@ __all__ = [
     "ScopeOptions",
     "StageOptions",
     "Strategy",
-    "SupervisorOptions",
     "WorkerOptions",
 ]
 
@@ -100,16 +98,3 @@ class ChainOptions(ScopeOptions, total=False):
     capacity: int
     on_full: OnFull
     on_result: OnResult | None
-
-
-class SupervisorOptions(TypedDict, total=False):
-    """Options of a supervisor."""
-
-    max_restarts: int
-    max_seconds: float
-    backoff: Backoff
-    auto_shutdown: AutoShutdown
-    defaults: Defaults | None
-    on_exit: OnExit
-    exit_timeout: float
-    max_zombies: int

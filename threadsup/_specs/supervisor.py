@@ -8,7 +8,7 @@ It must not know how any of it is started.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar, final
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypedDict, TypeVar, final
 
 from threadsup._checks import check_all, one_of, seconds, shown, text, under, whole
 from threadsup._errors import SpecError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from threadsup._checks import Rule
-    from threadsup._specs.options import AutoShutdown, OnExit, SupervisorOptions
+    from threadsup._specs.options import AutoShutdown, OnExit
 
 __all__ = [
     "DEFAULTS_RULES",
@@ -34,6 +34,7 @@ __all__ = [
     "Budget",
     "ChildSpec",
     "Defaults",
+    "SupervisorOptions",
     "SupervisorSpec",
     "significance_problem",
     "supervisor_spec",
@@ -80,6 +81,19 @@ class Defaults:
     def __post_init__(self) -> None:
         if problems := check_all(DEFAULTS_RULES, options_of(self)):
             raise SpecError(under("defaults", problems))
+
+
+class SupervisorOptions(TypedDict, total=False):
+    """Options of a supervisor."""
+
+    max_restarts: int
+    max_seconds: float
+    backoff: Backoff
+    auto_shutdown: AutoShutdown
+    defaults: Defaults | None
+    on_exit: OnExit
+    exit_timeout: float
+    max_zombies: int
 
 
 @final
