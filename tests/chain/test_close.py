@@ -243,7 +243,7 @@ def test_the_end_of_an_old_stream_does_not_end_a_new_one(flow: MakeFlow) -> None
     f.sup.restart_child("chain")
     scope._request_finish(late)
     assert f.chain.submit(1).result(5) == 1
-    f.sup.restart_child("chain")  # behind the request
+    f.chain.restart_child("a")  # behind the request
     assert f.chain.submit(2).result(5) == 2
     assert not refused(f.chain.tell, 3)
 

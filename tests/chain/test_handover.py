@@ -50,9 +50,11 @@ def wait_asleep(names: Recorder[str], name: str) -> None:
     names.wait_until(lambda told: name in told, f"{name} asleep")
 
 
-def fill(f: Flow, count: int) -> list[Any]:
-    """Submit items until every place is taken."""
+def fill(f: Flow, held: Held | None, count: int) -> list[Any]:
+    """Submit items until every place is taken, a held stage's hand too."""
     futures = [f.chain.submit(number, timeout=PATIENCE) for number in range(count)]
+    if held is not None:
+        held.gate.wait_reached()
     with pytest.raises(MailboxFull):
         f.chain.tell_nowait("no")
     return futures
@@ -73,7 +75,7 @@ def test_a_stage_that_waits_for_room_is_restarted_without_loss(
     names = asleep(monkeypatch)
     held = Held()
     f = flow(stage(same, id="a"), stage(held, id="b"), capacity=1)
-    fill(f, 4)
+    fill(f, held, 4)
     for number in range(1, restarts + 1):
         wait_asleep(names, f"threadsup-a-{number}")
         f.chain.restart_child("a")
@@ -118,7 +120,7 @@ def test_a_middle_stage_is_restarted_while_senders_wait(
     names = asleep(monkeypatch)
     held = Held()
     f = flow(stage(same, id="a"), stage(same, id="b"), stage(held, id="c"), capacity=1)
-    fill(f, 6)
+    fill(f, held, 6)
 
     def send() -> None:
         for number in range(6, 10):
@@ -146,9 +148,8 @@ def test_a_chain_held_with_a_result_on_its_way_keeps_it(
     names = asleep(monkeypatch)
     held = Held()
     f = flow(stage(same, id="a"), stage(held, id="b"), capacity=1)
-    futures = fill(f, 4)
+    futures = fill(f, held, 4)
     wait_asleep(names, "threadsup-a-1")
-    held.gate.wait_reached()
     outside = run(lambda: f.chain.tell("no", at="b"))
     wait_asleep(names, outside._thread.name)
     stop = run(f.sup.stop_child, "chain")
@@ -207,7 +208,7 @@ def test_a_stage_that_does_not_start_again_holds_the_chain_back(
         f.chain.restart_child("b")
     with pytest.raises(MailboxClosed, match="it did not start"):
         f.chain.tell("no", at="b")
-    futures = fill(f, 5)
+    futures = fill(f, None, 5)
     wait_asleep(names, "threadsup-a-1")
     assert f.items() == {"offered": 6, "completed": 1, "in_flight": 5}
     broken.clear()
@@ -226,7 +227,7 @@ def test_a_result_that_can_never_be_handed_on_is_undelivered(
     names = asleep(monkeypatch)
     held = Held()
     f = flow(stage(same, id="a"), stage(held, id="b", shutdown=0.0), capacity=1)
-    futures = fill(f, 4)
+    futures = fill(f, held, 4)
     wait_asleep(names, "threadsup-a-1")
     report = f.sup.stop()
     assert [outcome(future) for future in futures] == ["exited"] * 4
@@ -234,6 +235,25 @@ def test_a_result_that_can_never_be_handed_on_is_undelivered(
     assert report.undelivered == 3
     assert sorted(message for message, _, _ in f.letters()) == [0, 1, 2, 3]
     held.gate.open()
+
+
+def test_a_chain_that_was_held_and_does_not_come_back_gives_up_what_it_kept(
+    flow: MakeFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No stage runs any more to notice: every item has its end when the tree has."""
+    names = asleep(monkeypatch)
+    held = Held()
+    f = flow(stage(same, id="a"), stage(held, id="b", shutdown=0.0), capacity=1)
+    futures = fill(f, held, 4)
+    wait_asleep(names, "threadsup-a-1")
+    f.sup.stop_child("chain")
+    assert [outcome(futures[0])] == ["exited"]
+    assert f.items() == {"offered": 4, "failed": 1, "in_flight": 3}
+    held.gate.open()
+    report = f.sup.stop()
+    assert [outcome(future) for future in futures] == ["exited"] * 4
+    assert f.items() == {"offered": 4, "failed": 4}
+    assert report.undelivered == 3
 
 
 @pytest.mark.parametrize("limit", [0.0, None])
@@ -245,7 +265,7 @@ def test_a_stop_without_time_leaves_nobody_waiting(
     held = Held()
     stages = [stage(same, id=name, shutdown=0.0) for name in "abc"]
     f = flow(*stages, stage(held, id="d", shutdown=0.0), capacity=1)
-    futures = fill(f, 8)
+    futures = fill(f, held, 8)
     names.wait_until(lambda told: {f"threadsup-{name}-1" for name in "abc"} <= set(told))
     f.sup.stop(limit)
     held.gate.open()
@@ -265,7 +285,7 @@ def test_a_stage_given_up_on_while_it_waits_for_room_delivers_once(
         capacity=1,
         tree={"max_zombies": 100},
     )
-    futures = fill(f, 4)
+    futures = fill(f, held, 4)
     for number in range(1, turn + 1):
         wait_asleep(names, f"threadsup-a-{number}")
         f.chain.restart_child("a")

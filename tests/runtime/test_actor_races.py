@@ -17,7 +17,7 @@ from tests.runtime.lives import BUSY, NEVER, Busy, GatedHand, Lives, hold_taken,
 from threadsup._errors import WorkerExited
 from threadsup._exits import Abandoned, Crashed, Shutdown
 from threadsup._runtime.mailbox import Token
-from threadsup._runtime.worker import receive
+from threadsup._runtime.worker import HandlerBehaviour, TaskBehaviour, receive
 from threadsup._specs import Worker
 
 if TYPE_CHECKING:
@@ -246,6 +246,23 @@ def test_a_life_given_up_on_while_it_started_takes_no_message() -> None:
     assert lives.counts() == {"handled": 1}
 
 
+@pytest.mark.parametrize("kind", ["task", "handler"])
+def test_a_life_given_up_on_before_its_thread_runs_does_nothing(kind: str) -> None:
+    """A task is not begun, a message not taken: nobody waits for either any more."""
+    lives = Lives()
+    ran: list[str] = []
+    lives.mailbox.put("message")
+    life = lives.make(kind)
+    life.fence(GIVEN_UP)
+    if kind == "task":
+        life.launch(TaskBehaviour(life, lambda: ran.append("task"), (), {}))
+    else:
+        life.launch(HandlerBehaviour(life, ran.append, (), {}, reply_errors=False))
+    assert lives.end(life).reason == GIVEN_UP
+    assert ran == []
+    assert lives.counts() == {"pending": 1}
+
+
 # -- stop or take ---------------------------------------------------------------------
 
 
@@ -358,6 +375,31 @@ def test_the_end_of_a_life_that_ended_sooner_ends_no_other() -> None:
     lives.stop(new)
     assert busy.seen.items == [BUSY, 1, 2, 3]
     assert lives.counts() == {"handled": 4}
+
+
+def test_a_drain_goes_on_past_the_end_of_an_older_drain() -> None:
+    """Each life ends at its own end, with all that was queued before that."""
+
+    class Slow(SlowStart):
+        pass
+
+    lives = Lives()
+    busy = Busy()
+    life = lives.handler(busy)
+    lives.mailbox.put(BUSY)
+    busy.gate.wait_reached()
+    life.ask_to_stop(Shutdown(), NEVER, drain=True)
+    lives.mailbox.put("behind the first end")
+    life.ask_to_stop(Shutdown(), NEVER)
+    busy.gate.open()
+    lives.end(life)
+    new = lives.worker(Slow, wait=False)
+    Slow.gate.wait_reached()
+    new.ask_to_stop(Shutdown(), NEVER, drain=True)
+    Slow.gate.open()
+    lives.end(new)
+    assert Slow.calls == ["received behind the first end", "stopped"]
+    assert lives.counts() == {"handled": 2}
 
 
 def test_a_drained_task_is_not_ended_by_an_older_drain() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pykka
@@ -297,6 +298,30 @@ def test_a_task_that_cleans_up_is_ended_when_its_time_is_up() -> None:
     lives = Lives()
     life = lives.task(task)
     life.ask_to_stop(Shutdown("told to"), 0)
+    lives.end(life)
+    assert [type(end) for end in ends] == [WorkerExit]
+
+
+def test_a_wait_of_a_task_that_cleans_up_is_cut_to_the_time_it_has() -> None:
+    """Its own limit is longer: when the time for stopping is up it leaves, by `WorkerExit`."""
+    gate = Gate("the clean-up")
+    ends: list[BaseException] = []
+
+    def task() -> None:
+        try:
+            receive()
+        finally:
+            gate.meet()
+            try:
+                receive(1000)
+            except BaseException as error:
+                ends.append(error)
+
+    lives = Lives()
+    life = lives.task(task)
+    life.ask_to_stop(Shutdown("told to"), monotonic() + 0.02)
+    gate.wait_reached()
+    gate.open()
     lives.end(life)
     assert [type(end) for end in ends] == [WorkerExit]
 

@@ -18,6 +18,8 @@ from threadsup import (
     NotRunningError,
     StartError,
     UnknownChildError,
+    Worker,
+    WorkerRef,
     handler,
 )
 
@@ -143,3 +145,43 @@ def test_a_look_at_a_child_that_is_being_removed_is_unknown_or_found(
             assert not isinstance(result, BaseException) or isinstance(result, UnknownChildError)
 
     together(4, run)
+
+
+class Slow(Worker):
+    """Starts when its gate is opened."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    def on_start(self) -> None:
+        self._gate.meet()
+
+
+@pytest.mark.parametrize("place", ["tree", "group"])
+@pytest.mark.parametrize("verb", ["stop", "remove", "restart"])
+def test_a_child_that_is_starting_can_be_taken_back(
+    supervisor: MakeSupervisor, place: str, verb: str
+) -> None:
+    """Both callers are answered: the one who added it is told that it did not come up."""
+    gate, added, done = Gate(), Recorder[Any](), Recorder[Any]()
+    tree = supervisor().start()
+    parent: Any = {"tree": tree, "group": tree.add_group("g", strategy="one_for_one")}[place]
+    adding = threading.Thread(
+        target=lambda: added(outcome(parent.add_worker, Slow, gate, id="w", start_timeout=60.0))
+    )
+    adding.start()
+    gate.wait_reached()
+    call = getattr(parent, f"{verb}_child")
+    calling = threading.Thread(target=lambda: done(outcome(call, "w")))
+    calling.start()
+    gate.open()
+    for thread in (adding, calling):
+        thread.join(PATIENCE)
+    (first,), (second,) = added.items, done.items
+    if isinstance(first, WorkerRef):
+        assert second is None
+        assert ("w" in parent) == (verb != "remove")
+    else:
+        assert type(first) in {StartError, NotRunningError}
+        assert "w" not in parent
+        assert second is None or isinstance(second, UnknownChildError)

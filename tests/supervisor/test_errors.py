@@ -264,6 +264,15 @@ def test_a_member_that_starts_does_not_wait_for_its_group(
         assert type(error.__cause__) is CallingSelfError
 
 
+def test_a_stage_that_starts_does_not_wait_for_its_chain(supervisor: MakeSupervisor) -> None:
+    """A stage behind it is started after it (F59)."""
+    tree = supervisor().start()
+    stages = [stage(Adding, lambda: me().chain.restart_child("b"), id="a"), stage(act, id="b")]
+    error = outcome(tree.add_chain, "c", stages)
+    assert type(error) is StartError
+    assert type(error.__cause__) is CallingSelfError
+
+
 # -- a start that is cut short ----------------------------------------------------------
 
 

@@ -130,12 +130,16 @@ class Chain:
         Raises:
             UnknownChildError: there is none of that id.
             StartError: it did not start; it is kept.
-            CallingSelfError: from that stage.
+            CallingSelfError: from that stage, or from a stage that is starting.
         """
         cell = self._cell(id)
         context = current()
         if context is not None and context.home is cell.mailbox:
             raise CallingSelfError(f"{id!r} would wait for its own end")
+        if context is not None and context.starting and context.chain is self:
+            raise CallingSelfError(
+                f"{context.id!r} cannot restart a stage while it starts: it would wait for itself"
+            )
         self._scope.errand("restart_child", id).result(timeout)
 
     # -- items ----------------------------------------------------------------------

@@ -160,12 +160,14 @@ class Supervisor(Children):
 
         Args:
             timeout: Seconds for everything; `None`: the limits of the workers.
-            drain: Whether chains first finish the items they have.
+            drain: Whether chains first finish the items they have, and hand on to
+                other chains; without `timeout`, for as long as that takes.
 
         Raises:
             CallingSelfError: from a worker or a callback of this tree: use
                 `request_stop`.
             NotRunningError: it was never started, or this is the child of a fork.
+            InternalError: the supervisor failed; the workers were asked to stop.
         """
         self._check_waiting("stop")
         self._check_started()
