@@ -424,3 +424,26 @@ def test_an_item_in_the_sink_is_completed_or_has_failed(first: str) -> None:
     else:
         assert future.result(5) == 1
         assert (life.completed, life.abandoned) == (1, 0)
+
+
+def test_a_life_whose_result_is_gone_leaves_the_room_to_the_next_in_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Woken for a result that another life has handed on, it wakes who waits behind it."""
+    asleep = note_sleepers(monkeypatch)
+    stages = Stages(capacity=1)
+    stages.next.put("in the way")
+    life = stages.begin()
+    stages.lives.mailbox.put("mine")
+    asleep.wait_for(1)
+    behind = threading.Thread(target=stages.next.put, args=("behind",))
+    behind.start()
+    asleep.wait_for(2)
+
+    assert stages.next.get() == "in the way"
+    assert stages.outlet.hand_on()  # as the other life does
+    assert stages.take() == "mine"
+    assert stages.next.get(timeout=5) == "behind"
+
+    behind.join()
+    stages.lives.stop(life)

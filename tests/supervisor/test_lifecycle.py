@@ -458,6 +458,7 @@ def test_a_scope_that_gives_up_takes_nobody_along(supervisor: MakeSupervisor) ->
     bad.tell("")
     assert isinstance(bad.wait(PATIENCE), Crashed)
     assert good.ask("still") == "still"
+    taken(tree)
     assert tree.failed() == ("bad",)
     tree.restart_child("bad")
     assert tree.failed() == ()

@@ -203,9 +203,14 @@ class Mailbox(Lanes):
         finally:
             # Woken and not coming: the time was up, a stop, Ctrl-C. The room is for
             # somebody else, and the consumer, who may be asleep, will not say so again.
-            if not admitted and self._admits():
-                self._wake(1)
+            if not admitted:
+                self.pass_on()
         return admitted
+
+    def pass_on(self) -> None:
+        """Give the room to the next in line: for who was woken for it and put nothing."""
+        if self._admits():
+            self._wake(1)
 
     def _wait_in_line(self, timeout: float | None, *, give_way: bool) -> bool:
         end = None if timeout is None else monotonic() + timeout

@@ -159,11 +159,16 @@ class StageBehaviour:
 
     def _flush(self) -> None:
         """Hand on what is kept, waiting for room; leave if asked to stop."""
-        outlet = self._outlet
+        outlet, waited = self._outlet, False
         assert outlet.next is not None
         while not outlet.hand_on():
             if not outlet.next.wait_for_room(give_way=True):
                 raise WorkerExit(self._life.token.reason)
+            waited = True
+        if waited:
+            # Another life of this stage may have handed it on meanwhile. Then this one
+            # was woken for room that it does not take, while who needs it sleeps.
+            outlet.next.pass_on()
 
     def _end_item(self, result: Drop | Reject | Stop, raw: Any) -> None:
         """Handle a result that says where the item goes instead of further."""
