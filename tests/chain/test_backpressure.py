@@ -71,7 +71,8 @@ def test_a_blocked_last_stage_stops_the_first_after_a_bounded_number(
         f.chain.tell_nowait("no")
     with pytest.raises(MailboxFull, match=r"no room for a message .* in 0.001 s"):
         f.chain.tell("no", timeout=0.001)
-    assert f.chain.statistics().items.in_flight == room
+    # At most: what a stage is just handing on is in no hand and in no queue.
+    assert f.chain.statistics().items.in_flight <= room
     held.gate.open()
     assert f.chain.drain(10)
     assert f.results.items == list(range(room))
@@ -229,7 +230,7 @@ def test_a_sender_that_waits_is_refused_when_the_chain_is_stopped(
     f.sup.stop()
     items = f.items()
     assert items["offered"] == offered
-    assert items["completed"] + items["failed"] == offered
+    assert items.get("completed", 0) + items.get("failed", 0) == offered
 
 
 def test_a_sender_that_waits_is_refused_when_the_chain_gives_up(
