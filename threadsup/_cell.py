@@ -220,10 +220,13 @@ class Cell:
 
     def signal(self, signal: Signal) -> None:
         """Ask the life to stop; refuse messages unless it is to come back."""
-        if signal.fate != "restarts" or signal.drain:
-            self.mailbox.shut("it is stopping")
         assert self.life is not None
+        why = "it is stopping"
+        if signal.drain:
+            self.mailbox.shut(why)  # first: nothing comes behind what is handled last
         self.life.ask_to_stop(signal.reason, signal.by, drain=signal.drain)
+        if signal.fate != "restarts":
+            self.mailbox.shut(why)  # after: who is refused knows that it was asked
 
     def interrupt(self) -> None:
         """Throw an asynchronous exception into the life's user code."""

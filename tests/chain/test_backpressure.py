@@ -219,7 +219,7 @@ def test_a_sender_that_waits_is_refused_when_the_chain_is_stopped(
     first = waiting(monkeypatch, f.chain.tell, 4)
     second = waiting(monkeypatch, lambda: f.chain.tell(5, at="b"))
     f.sup.request_stop()
-    with pytest.raises(MailboxClosed, match="it is stopping"):
+    with pytest.raises(MailboxClosed, match="is stopping"):
         second.result()
     held.gate.open()
     offered = 5
