@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
-__all__ = ["Drop", "Reject", "Stop"]
+__all__ = ["Drop", "Emit", "Reject", "Stop"]
 
 
 @final
@@ -19,6 +19,23 @@ class Drop:
     """The item is handled and goes no further; its future holds this object."""
 
     reason: object = None
+
+
+@final
+@dataclass(frozen=True, slots=True, init=False, repr=False)
+class Emit:
+    """Several items go on instead of this one, in order; none does after `Emit()`.
+
+    A generator function does the same without holding all of them at once.
+    """
+
+    values: tuple[object, ...]
+
+    def __init__(self, *values: object) -> None:
+        object.__setattr__(self, "values", values)
+
+    def __repr__(self) -> str:
+        return f"Emit({', '.join(map(repr, self.values))})"
 
 
 @final

@@ -15,15 +15,14 @@ from threadsup._errors import SpecError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["BACKOFF_RULES", "Backoff"]
+__all__ = ["Backoff"]
 
-BACKOFF_RULES = {
+_RULES = {
     "initial": seconds(),
     "factor": number(1, 1_000_000),
     "maximum": seconds(),
     "jitter": number(0, 1),
 }
-"""What each parameter must be; the names are those of the parameters."""
 
 
 @final
@@ -50,8 +49,8 @@ class Backoff:
     """The largest share of a pause that is added at random; from 0 to 1."""
 
     def __post_init__(self) -> None:
-        values = {name: getattr(self, name) for name in BACKOFF_RULES}
-        if problems := check_all(BACKOFF_RULES, values):
+        values = {name: getattr(self, name) for name in _RULES}
+        if problems := check_all(_RULES, values):
             raise SpecError(under("backoff", problems))
 
     @classmethod
