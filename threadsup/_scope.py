@@ -205,9 +205,15 @@ class WorkerScope(Driver):
             cell.scope = self
         self.state = new_scope(rules, {cell.id: rule for cell, rule in given.items()})
 
-    def _take_in(self, cell: Cell) -> None:
+    def take_in(self, cell: Cell) -> None:
+        """Have the cell in the table: it is added, or about to be."""
         cell.scope = self
         self.cells = MappingProxyType({**self.cells, cell.id: cell})
+
+    def drop(self, cell: Cell) -> None:
+        """Have the cell out of the table, if it is there: it was not added."""
+        left = {key: other for key, other in self.cells.items() if other is not cell}
+        self.cells = MappingProxyType(left)
 
     # -- requests, from any thread --------------------------------------------------
 
@@ -220,7 +226,7 @@ class WorkerScope(Driver):
     def _add(self, what: tuple[Cell, ChildRules, Future[bool]]) -> None:
         cell, rules, future = what
         if cell.id not in self.cells and not self.state.stopped:
-            self._take_in(cell)
+            self.take_in(cell)
         self.take(Request("add", cell.id, token=(cell.id, future, None), rules=rules))
 
     def errand(
@@ -352,14 +358,17 @@ class WorkerScope(Driver):
             cell.decided(fate, why)
 
 
-def rules_of_worker(spec: WorkerSpec | StageSpec, *, significant: bool = True) -> ChildRules:
-    """Return the rules of a worker in its own scope."""
+def rules_of_worker(
+    spec: WorkerSpec | StageSpec, *, significant: bool = True, place: ChildId | None = None
+) -> ChildRules:
+    """Return the rules of a worker, whose `place` it shares with its equals if any."""
     return ChildRules(
         restart=spec.restart,
         significant=significant,
         shutdown=spec.shutdown,
         start_timeout=spec.start_timeout,
         interrupt=spec.interrupt,
+        place=place,
     )
 
 

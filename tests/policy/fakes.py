@@ -63,8 +63,12 @@ __all__ = [
     "STRATEGIES",
     "FakeHost",
     "Script",
+    "at",
+    "chain_of",
     "child",
     "in_pause",
+    "order",
+    "replicas",
     "rules",
 ]
 
@@ -74,8 +78,14 @@ BOOM = Crashed("ValueError: boom")
 PAUSED = Backoff(1.0, 1.0, 1.0, 0.0)
 """A second before each restart but the first."""
 
-STRATEGIES: tuple[Strategy, ...] = ("one_for_one", "one_for_all", "rest_for_one")
-SETS: tuple[Strategy, ...] = STRATEGIES[1:]
+STRATEGIES: tuple[Strategy, ...] = (
+    "one_for_one",
+    "one_for_all",
+    "rest_for_one",
+    "before_for_one",
+)
+SETS: tuple[Strategy, ...] = STRATEGIES[1:3]
+"""Those in which who is behind goes with who is in front."""
 ERRANDS: tuple[Verb, ...] = ("stop_child", "restart_child", "remove_child")
 
 _FINAL = get_args(Fate)
@@ -366,3 +376,30 @@ def in_pause() -> FakeHost:
     host.log.clear()
     host.notices.clear()
     return host
+
+
+def at(place: str, restart: RestartRule = "transient", **changes: Any) -> ChildRules:
+    """Return the rules of a replica: a significant child of this place."""
+    return child(restart, significant=True, place=place, **changes)
+
+
+def replicas(names: str, restart: RestartRule = "transient") -> dict[Any, ChildRules]:
+    """Return replicas by name, "a0 a1 b0": the letter is the place."""
+    return {name: at(name[0], restart) for name in names.split()}
+
+
+def chain_of(
+    names: str,
+    strategy: Strategy = "one_for_one",
+    *,
+    restart: RestartRule = "transient",
+    **more: Any,
+) -> FakeHost:
+    """Return a host of a chain of replicas that is up."""
+    given = {"ends": "any", "drains": True, **more}
+    return FakeHost.up(rules(strategy, **given), **replicas(names, restart))
+
+
+def order(host: FakeHost) -> str:
+    """Return the children of a scope in their order."""
+    return " ".join(str(key) for key in host.scope.children)

@@ -4,7 +4,10 @@ Owns the world (a scope, and what its host knows of it), the moves that are poss
 it, and what must hold after each: the properties S1 to S7 of the reference. S1: at most
 one life per child that is not fenced; S2: the budget; S3: no start after the stop; S4:
 order; S5: nobody beyond the strategy is touched; S6: no temporary child returns; S7: an
-old life changes nothing. It must not know how far anybody walks.
+old life changes nothing. And of chains: one ends when nobody is left at a place, and
+then. It must not know how far anybody walks.
+
+Who a child is says where it belongs: "a" is before "b", and "b0" and "b1" are equals.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from threadsup._exits import ChildId
-    from threadsup._policy.book import Scope
+    from threadsup._policy.book import Child, Scope
     from threadsup._policy.protocol import (
         Action,
         ChildRules,
@@ -48,13 +51,15 @@ if TYPE_CHECKING:
 
 __all__ = ["MOST", "WINDOW", "Case", "World", "after", "busy", "follow", "moves"]
 
+VERBS: tuple[Verb, ...] = ("stop_child", "restart_child", "remove_child", "add")
+
 MOST = 2
 """How many restarts are allowed, within `WINDOW`."""
 
 WINDOW = 3.0
 
-ORDER: dict[ChildId, int] = {"a": 0, "b": 1, "c": 2, "d": 3}
-"""The places of the children, d being the one that is added."""
+FRONT, BACK = "", "~"
+"""Before and behind every child."""
 
 Lives: TypeAlias = "Mapping[ChildId, int]"
 
@@ -71,12 +76,12 @@ class World(NamedTuple):
     """Tokens that are not answered yet."""
     grants: tuple[float, ...] = ()
     """When restarts were granted lately."""
-    first: int = 9
-    """The place of the first child that the restart under way is about."""
-    started: int = -1
-    """The place of the last one that the plan has started."""
-    asked: int = 9
-    """The place of the last one that the plan has asked to stop."""
+    anchor: str = ""
+    """The child that the restart under way is about; of several, who reaches furthest."""
+    started: str = FRONT
+    """The last one that the plan has started."""
+    asked: str = BACK
+    """The last one that the plan has asked to stop."""
     faults: int = 0
     errands: int = 0
     stops: int = 0
@@ -95,10 +100,15 @@ class Case:
     faults: int
     """How many crashes, failing starts, hangs and ends by themselves there are at most."""
     errands: int
-    """How many errands, for b or, if it is to be added, for d."""
+    """How many errands there are at most."""
     starts: int
     """How often the scope is started again after it has given up."""
-    verbs: tuple[Verb, ...] = ("stop_child", "restart_child", "remove_child", "add")
+    stops: int = 1
+    """How often it is stopped."""
+    target: ChildId = "b"
+    """The child of which something is asked."""
+    added: ChildId = "d"
+    """The one that is added."""
 
 
 # -- what may happen next -------------------------------------------------------------
@@ -125,10 +135,11 @@ def moves(world: World, case: Case) -> Iterator[Move]:
         if any(known.retired for known in scope.children.values()):
             yield Request("finish", reason=Normal()), {}, True
         if world.errands:
-            for verb in case.verbs:
-                key = "d" if verb == "add" else "b"
+            for verb in VERBS:
+                key = case.added if verb == "add" else case.target
                 token = f"{verb} {world.errands}"
-                request = Request(verb, key, token=token, rules=child("transient"))
+                new = child("transient", significant=True, place=place(key))
+                request = Request(verb, key, token=token, rules=new)
                 more = {"errands": world.errands - 1, "waiting": world.waiting | {token}}
                 yield request, more, False
         if world.quiet and not world.timers:
@@ -213,9 +224,9 @@ def after(world: World, move: Move) -> World:
         timers=timers,
         waiting=frozenset(follower.waiting),
         grants=follower.grants,
-        first=follower.first if busy(scope) else 9,
-        started=follower.started if busy(scope) else -1,
-        asked=follower.asked if busy(scope) else 9,
+        anchor=follower.anchor if busy(scope) else "",
+        started=follower.started if busy(scope) else FRONT,
+        asked=follower.asked if busy(scope) else BACK,
     )
     hold(next_world)
     return next_world
@@ -226,6 +237,21 @@ def busy(scope: Scope) -> bool:
     return bool(scope.to_stop or scope.awaited or scope.to_start or scope.launching)
 
 
+def place(key: ChildId) -> str:
+    """Return the place of a child: its letter."""
+    return str(key)[0]
+
+
+def equals(scope: Scope, key: ChildId) -> list[Child]:
+    """Return the children at the place of this one, itself included."""
+    return [known for other, known in scope.children.items() if place(other) == place(key)]
+
+
+def together(scope: Scope) -> bool:
+    """Whether nobody waits for anybody to be asked."""
+    return scope.rules.stop == "together" or scope.overran or scope.hurried
+
+
 class Follower:
     """Watches the actions of one step in their order."""
 
@@ -233,9 +259,9 @@ class Follower:
         self.was, self.scope, self.now = before.scope, scope, before.now
         self.waiting = set(before.waiting)
         self.grants = before.grants
-        self.first, self.started, self.asked = before.first, before.started, before.asked
+        self.anchor, self.started, self.asked = before.anchor, before.started, before.asked
         if scope.phase != before.scope.phase:
-            self.started, self.asked = -1, 9
+            self.started, self.asked = FRONT, BACK
         if self.was.phase == "down":
             self.grants = ()  # a scope that starts again has a fresh budget
 
@@ -252,10 +278,14 @@ class Follower:
             case Tell(Restarting(key, _, _)):
                 self.grants = (self.now, *(t for t in self.grants if t >= self.now - WINDOW))
                 assert len(self.grants) <= MOST, "S2"
-                self.first = min(self.first, ORDER[key])
-                self.started, self.asked = -1, 9
-            case Tell(Draining(_)):
-                self.started, self.asked = -1, 9
+                furthest = max if self.scope.rules.strategy == "before_for_one" else min
+                self.anchor = furthest(self.anchor or str(key), str(key))
+                self.started, self.asked = FRONT, BACK
+            case Tell(Draining(key)):
+                beside = equals(self.scope, key)
+                staying = [known for known in beside if known.live or known.condition == "held"]
+                assert not staying, "a chain ends where nobody is left"
+                self.started, self.asked = FRONT, BACK
             case Tell(Answer(token, _)):
                 self.waiting.remove(token)
             case Tell(Over()):
@@ -264,39 +294,54 @@ class Follower:
                 pass
 
     def start(self, action: Start) -> None:
-        key, place = action.key, ORDER[action.key]
+        key = action.key
         assert not self.scope.stopped, "S3"
         assert not self.was.stopped or self.was.phase == "down", "S3"
         known = self.scope.children[key]
-        assert known.rules.restart != "temporary" or known.incarnation == 1, "S6"
         if not self.by_hand(key):
-            assert place > self.started, "S4"
-            self.started = place
+            assert known.rules.restart != "temporary" or known.incarnation == 1, "S6"
+            assert str(key) > self.started, "S4"
+            self.started = str(key)
 
     def signal(self, action: Signal) -> None:
-        key, place, scope = action.key, ORDER[action.key], self.scope
+        key, scope = action.key, self.scope
         if self.by_hand(key):
             return
         if self.was.children[key].condition == "stopping":
             return  # asked again, to be quicker
-        assert place < self.asked, "S4"
-        self.asked = place
+        assert str(key) < self.asked, "S4"
+        self.asked = str(key)
         if not (scope.stopped or self.was.children[key].retired or scope.children[key].retired):
-            assert scope.rules.strategy != "one_for_one", "S5"
-            assert scope.rules.strategy != "rest_for_one" or place > self.first, "S5"
-        together = scope.rules.stop == "together" or scope.overran or scope.hurried
-        assert together or scope.awaited == {key}, "S4: one after another"
+            strategy, here, anchor = scope.rules.strategy, place(key), self.anchor[:1]
+            assert strategy != "one_for_one", "S5"
+            assert strategy != "rest_for_one" or here > anchor, "S5"
+            assert strategy != "before_for_one" or here < anchor, "S5"
+        asked = {place(other) for other in scope.awaited}
+        assert together(scope) or asked == {place(key)}, "S4: one after another"
+
+
+def anybody(scope: Scope, key: ChildId) -> bool:
+    """Whether anybody is at the place of this child, or is to be."""
+    if any(known.live or known.condition == "held" for known in equals(scope, key)):
+        return True
+    return any(place(other) == place(key) for other in scope.to_start)
 
 
 def hold(world: World) -> None:
     """Check what must hold in every state."""
     scope, lives = world.scope, world.lives
+    assert list(scope.children) == sorted(scope.children, key=str)
     live = {key for key, known in scope.children.items() if known.live}
     assert live == set(lives)
     assert all(scope.children[key].incarnation == number for key, number in lives.items())
     stopping = {key for key in live if scope.children[key].condition == "stopping"}
     starting = {key for key in live if scope.children[key].condition == "starting"}
     assert scope.awaited <= stopping
+    next_one = next((key for key in scope.to_stop if key in live), None)
+    if next_one is not None and not scope.holding:
+        assert not together(scope), "all are asked"
+        asked = {place(key) for key in scope.awaited}
+        assert asked != {place(next_one)}, "equals are asked together"
     assert stopping | starting == world.timers.keys() - {None}, "who is waited for has a limit"
     assert not set(scope.to_start) & (live - stopping - set(scope.to_stop))
     assert scope.launching is None or scope.launching in starting | stopping
@@ -312,6 +357,9 @@ def hold(world: World) -> None:
         assert not busy(scope)
     else:
         assert not scope.to_stop or scope.awaited
+        if scope.rules.drains and scope.came_up:
+            for key, known in scope.children.items():
+                assert known.retired or anybody(scope, key), "a chain ends with a place"
         assert not scope.to_start or going_on or (scope.paused and None in world.timers)
         assert scope.phase == "up" or scope.to_start or going_on or scope.paused
     for key, known in scope.children.items():

@@ -77,25 +77,43 @@ def test_tables_have_a_row_for_every_declared_word() -> None:
         ("rest_for_one", "a", "abcd"),
         ("rest_for_one", "b", "bcd"),
         ("rest_for_one", "d", "d"),
+        ("before_for_one", "a", "a"),
+        ("before_for_one", "b", "ab"),
+        ("before_for_one", "d", "abcd"),
     ],
 )
 def test_strategy_says_who_goes_with_the_failed_one(
     strategy: Strategy, key: str, expected: str
 ) -> None:
     """The ones affected are named in declared order, whatever position failed."""
-    assert affected(strategy, ["a", "b", "c", "d"], key) == tuple(expected)
+    assert affected(strategy, "abcd", key, str) == tuple(expected)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "key", "expected"),
+    [
+        ("one_for_one", "b", "b"),
+        ("one_for_all", "b", "abcdef"),
+        ("rest_for_one", "a", "acdef"),
+        ("rest_for_one", "c", "cef"),
+        ("rest_for_one", "f", "f"),
+        ("before_for_one", "a", "a"),
+        ("before_for_one", "d", "abd"),
+        ("before_for_one", "e", "abcde"),
+    ],
+)
+def test_equals_go_with_each_other_only_where_all_go(
+    strategy: Strategy, key: str, expected: str
+) -> None:
+    """With three places of two children each it is places that are before and after."""
+    places = {"a": 1, "b": 1, "c": 2, "d": 2, "e": 3, "f": 3}
+    assert affected(strategy, places, key, places.get) == tuple(expected)
 
 
 @pytest.mark.parametrize("strategy", get_args(Strategy))
 def test_an_only_child_is_affected_alone(strategy: Strategy) -> None:
     """With one child every strategy comes to the same."""
-    assert affected(strategy, [("shard", 1)], ("shard", 1)) == (("shard", 1),)
-
-
-def test_a_child_of_another_scope_affects_nobody_here() -> None:
-    """Asking about a child that is not in the order is an error, not an empty answer."""
-    with pytest.raises(ValueError, match="z"):
-        affected("one_for_all", ["a"], "z")
+    assert affected(strategy, [("shard", 1)], ("shard", 1), str) == (("shard", 1),)
 
 
 def test_every_refusal_reads_as_a_sentence() -> None:

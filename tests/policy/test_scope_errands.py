@@ -325,15 +325,15 @@ def test_a_restart_takes_along_who_is_just_being_stopped() -> None:
 
 def test_one_that_was_stopped_and_started_in_the_restart_of_a_set() -> None:
     """It ended before it was its turn, and starts by hand: it is not asked to stop any more."""
-    host = FakeHost.up(rules("one_for_all"), a=child(), b=child(), c=child())
-    host.script("c", deaf=True)
+    host = FakeHost.up(rules("one_for_all"), **{key: child() for key in "abcd"})
+    host.script("d", deaf=True)
     host.end("a")
     host.end("b")
     tokens = [host.ask("stop_child", "b"), host.ask("restart_child", "b")]
     assert [host.answers[token] for token in tokens] == ["ok", "ok"]
-    host.end("c", reason=Shutdown())
-    assert host.take_log() == "restart a, stop c1, start b2, start a2, start c2"
-    assert host.conditions() == "up up up"
+    host.end("d", reason=Shutdown())
+    assert host.take_log() == "restart a, stop d1, start b2, stop c1, start a2, start c2, start d2"
+    assert host.conditions() == "up up up up"
 
 
 def test_a_child_that_leaves_in_the_restart_of_a_set() -> None:

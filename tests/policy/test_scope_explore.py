@@ -1,4 +1,4 @@
-"""Every order of events, for three children: what must hold holds in each state.
+"""Every order of events, for a few children: what must hold holds in each state.
 
 Breadth first over the machine and a model of its host. Two states that differ only in
 what no rule can see (numbers of lives, absolute time) are one.
@@ -7,12 +7,13 @@ what no rule can see (numbers of lives, absolute time) are one.
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
-from tests.policy.fakes import BOOM, child, rules
+from tests.policy.fakes import BOOM, STRATEGIES, child, rules
 from tests.policy.model import MOST, WINDOW, Case, World, after, busy, follow, moves
 from threadsup._policy.backoff import Backoff
 from threadsup._policy.endings import Endings
@@ -23,6 +24,8 @@ from threadsup._policy.protocol import (
 from threadsup._policy.scope import new_scope, step
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from threadsup._exits import ChildId
     from threadsup._policy.book import Child
     from threadsup._policy.protocol import (
@@ -61,9 +64,9 @@ def signature(world: World) -> Key:
         scope.gave_up,
         scope.came_up,
     )
-    end = (*marks, scope.fate, tuple(key for key, _ in scope.early))
+    end = (*marks, scope.fate, tuple(key for key, _ in scope.pending))
     timers = frozenset((key, ahead(at)) for key, (_, at) in world.timers.items())
-    seen = (len(world.waiting), world.first, world.started, world.asked)
+    seen = (len(world.waiting), world.anchor, world.started, world.asked)
     left = (world.faults, world.errands, world.stops, world.starts, world.quiet)
     return (children, plan, pause, budget, end, timers, seen, left)
 
@@ -79,7 +82,7 @@ def explore(case: Case) -> tuple[int, int]:
         faults=case.faults,
         errands=case.errands,
         starts=case.starts,
-        stops=1,
+        stops=case.stops,
         quiet=1,
     )
     world = after(world, (Request("start"), {}, True))
@@ -137,18 +140,27 @@ def case(
     faults: int,
     errands: int = 0,
     starts: int = 0,
+    stops: int = 1,
     **more: Any,
 ) -> Case:
-    """Return a case: `mix` names the restart types of a, b and c by their letters."""
+    """Return a case: `mix` names the restart types of a, b and c by their letters.
+
+    Or, with replicas, of a0, a1, b0 and b1.
+    """
     letters: dict[str, RestartRule] = {"p": "permanent", "t": "transient", "x": "temporary"}
     pauses = Backoff(1.0, 1.0, 1.0, 0.0)
     scope = rules(strategy, max_restarts=MOST, max_seconds=WINDOW, backoff=pauses, **more)
+    alone = len(mix) == 3
+    limits = {"significant": True, "shutdown": 1.0, "start_timeout": 1.0}
     children: dict[ChildId, ChildRules] = {
-        key: child(letters[letter], significant=True, shutdown=1.0, start_timeout=1.0)
-        for key, letter in zip("abc", mix, strict=True)
+        key: child(letters[letter], place=None if alone else key[0], **limits)
+        for key, letter in zip("abc" if alone else REPLICAS, mix, strict=True)
     }
-    return Case(scope, children, faults, errands, starts)
+    given = Case(scope, children, faults, errands, starts, stops)
+    return given if alone else replace(given, target="a1", added="a2")
 
+
+REPLICAS = ("a0", "a1", "b0", "b1")
 
 CASES = {
     "one for one": case("one_for_one", "ppp", faults=2),
@@ -160,9 +172,27 @@ CASES = {
     "a group": case("one_for_all", "ptx", faults=2, stop="together"),
     "a chain": case("rest_for_one", "ttt", faults=2, ends="any", drains=True),
     "a chain with a temporary stage": case("one_for_all", "txt", faults=6, ends="any", drains=True),
+    "before for one": case("before_for_one", "ppp", faults=2),
+    "before for one, by hand": case("before_for_one", "xtp", faults=1, errands=1),
     "any significant": case("rest_for_one", "tpx", faults=2, ends="any"),
     "all significant": case("one_for_all", "ttx", faults=2, ends="all"),
     "escalating": case("rest_for_one", "pxt", faults=3, starts=1, escalate=True),
+}
+
+
+CHAIN: dict[str, Any] = {"ends": "any", "drains": True}
+
+CASES |= {
+    f"replicas, {strategy}{how}": case(
+        strategy, mix, faults=faults, errands=errands, stops=stops, **CHAIN
+    )
+    for strategy in STRATEGIES
+    for how, mix, faults, errands, stops in (
+        ("", "tttt", 3, 0, 0),
+        (", stopped", "tttt", 1, 0, 1),
+        (", by hand", "tttt", 1, 2, 0),
+        (", temporary", "xxtx", 2, 1, 0),
+    )
 }
 
 
@@ -173,8 +203,38 @@ def test_every_order_of_events(name: str) -> None:
     assert 500 < states < steps < 15_000
 
 
-def test_a_broken_machine_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The properties tell: a machine that forgets who it waits for fails them."""
-    monkeypatch.setattr(Endings, "went_down", lambda self, key, *_: self.landed(key))
-    with pytest.raises(AssertionError, match="each end is told"):
-        explore(CASES["one for all"])
+BROKEN: dict[str, tuple[str, str, Callable[..., Any], str]] = {
+    "forgets who it waits for": (
+        "one for all",
+        "went_down",
+        lambda self, key, *_: self.landed(key),
+        "each end is told",
+    ),
+    "ends a chain with any replica": (
+        "replicas, one_for_one",
+        "company",
+        lambda _: (set(), set()),
+        "nobody is left",
+    ),
+    "never ends a chain that has replicas": (
+        "replicas, rest_for_one",
+        "company",
+        lambda self: (set(map(self.place, self.children)), set()),
+        "a chain ends with a place",
+    ),
+    "asks equals one after another": (
+        "replicas, one_for_all",
+        "place",
+        lambda _, key: key,
+        "equals are asked together",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_broken_machine_would_be_found(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The properties tell: each of these machines fails one of them."""
+    name, method, instead, said = BROKEN[how]
+    monkeypatch.setattr(Endings, method, instead)
+    with pytest.raises(AssertionError, match=said):
+        explore(CASES[name])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.policy.fakes import FakeHost, Script, child, rules
+from tests.policy.fakes import STRATEGIES, FakeHost, Script, child, rules
 from threadsup._exits import Normal, Shutdown
 
 if TYPE_CHECKING:
@@ -17,20 +17,49 @@ MANY = 2_000
 
 
 @pytest.mark.parametrize("stop", ["in_turn", "together"])
-@pytest.mark.parametrize("strategy", ["one_for_one", "one_for_all", "rest_for_one"])
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_thousands_start_crash_and_stop(strategy: Strategy, stop: str) -> None:
     """Rows 59, 104: all come up, the crash in the middle takes its part, all go down."""
     host = FakeHost.of(rules(strategy, stop=stop), {i: child() for i in range(MANY)})
     host.start()
     assert host.phase == "up"
     host.end(MANY // 2)
-    second = {"one_for_one": 1, "one_for_all": MANY, "rest_for_one": MANY // 2}
+    second = {
+        "one_for_one": 1,
+        "one_for_all": MANY,
+        "rest_for_one": MANY // 2,
+        "before_for_one": MANY // 2 + 1,
+    }
     assert list(host.running.values()).count(2) == second[strategy]
     assert sum(word.startswith("start ") for word in host.log) == MANY + second[strategy]
     host.log.clear()
     host.stop()
     assert sum(word.startswith("stop ") for word in host.log) == MANY
     assert host.phase == "down"
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_thousands_of_replicas_of_a_few_stages(strategy: Strategy) -> None:
+    """Row 104: a crash takes whole stages but of its own one replica, the stages stop in turn."""
+    each = MANY // 4
+    stages = {(place, n): child(place=place) for place in range(4) for n in range(each)}
+    host = FakeHost.of(rules(strategy), stages)
+    host.start()
+    host.end((1, each // 2))
+    second = {
+        "one_for_one": 1,
+        "one_for_all": MANY,
+        "rest_for_one": 2 * each + 1,
+        "before_for_one": each + 1,
+    }
+    assert list(host.running.values()).count(2) == second[strategy]
+    for n in range(each):
+        host.script((3, n), deaf=True)
+    host.log.clear()
+    host.stop()
+    assert len(host.log) == each
+    host.end(*((3, n) for n in range(each)))
+    assert len(host.log) == MANY + 1
 
 
 def test_thousands_come_and_go_one_by_one() -> None:

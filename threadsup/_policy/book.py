@@ -89,8 +89,9 @@ class Scope(NamedTuple):
     last_restart: float = -inf
     verdict: ExitReason = Normal()
     """The reason the scope itself ends with."""
-    early: tuple[tuple[ChildId, ExitReason], ...] = ()
-    """Significant children that ended before the scope was up: it comes up first."""
+    pending: tuple[tuple[ChildId, ExitReason], ...] = ()
+    """Ends of significant children from which nothing has followed yet: the scope is to
+    come up first, or, in a chain, others are at the same place."""
     fate: Fate = "gone"
     """What becomes of the children when the scope is down, or does not come up."""
     by: float = inf

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from threadsup._exits import Abandoned, Crashed
 from threadsup._policy.errands import Errands
+from threadsup._policy.plan import leaves
 from threadsup._policy.protocol import Draining, Exited, GiveUp, Restarting
 from threadsup._policy.restart import NoRestart, affected, refusal
 
@@ -56,8 +57,8 @@ class Endings(Errands):
             return
         self.change(key, condition="restarting")
         self.down(key, reason, "restarts")
-        order = [k for k, child in self.children.items() if not child.retired]
-        self.plan(affected(self.rules.strategy, order, key))
+        order = (other for other, child in self.children.items() if not child.retired)
+        self.plan(affected(self.rules.strategy, order, key, self.place))
         # A quiet time as long as the window makes the next pause a first one again.
         if self.now - self.last_restart > self.rules.max_seconds:
             self.streak = 0
@@ -88,8 +89,10 @@ class Endings(Errands):
             self.down(key, reason, "gone", NoRestart.CHAIN_ENDED)
         elif temporary:
             self.down(key, reason, "gone", NoRestart.TEMPORARY)
-            # A bystander's end counts for nothing, but a chain has a hole there.
-            self.leave(key, child, reason, counts=child.rules.significant and self.rules.drains)
+            # A bystander's end counts for nothing, but a chain may have a hole there, if
+            # it was a stage already: one that was just being added was not.
+            stage = child.rules.significant and self.rules.drains and not child.errands
+            self.leave(key, child, reason, counts=stage)
         else:
             self.down(key, reason, "restarts")
 
@@ -101,26 +104,61 @@ class Endings(Errands):
         self.leave(key, child, reason, counts=counts)
 
     def leave(self, key: ChildId, child: Child, reason: ExitReason, *, counts: bool) -> None:
-        """Forget a temporary child that has ended, and mind whether its end `counts`."""
+        """Forget a temporary child that has ended, and note whether its end `counts`."""
         if child.rules.restart == "temporary" and not (counts and self.rules.drains):
-            self.forget(key)  # but it marks the place up to which a chain has ended
-        if counts and self.came_up:
-            self.significant_end(key, reason)
-        elif counts:
-            self.early += ((key, reason),)
+            self.forget(key)  # but it may mark the place up to which a chain has ended
+        if counts:
+            self.pending += ((key, reason),)
 
     def advance(self) -> None:
-        """Take the next step; once up, mind those who ended before that."""
-        super().advance()
-        if self.early and self.came_up:
-            early, self.early = self.early, ()
-            for key, reason in early:
-                child = self.children.get(key)
-                # One that a restart of its siblings brought back has not ended.
-                stays = child is None or not (child.retired or self.comes_back(key, child))
-                if stays and not self.stopped:
-                    self.significant_end(key, reason)
+        """Mind those who have ended, then take the next step."""
+        if not self.came_up:
             super().advance()
+        if self.came_up:
+            self.mind_the_ended()
+            super().advance()
+
+    def mind_the_ended(self) -> None:
+        """Have follow what follows from ends by themselves; of a chain, once a place is empty.
+
+        Who is being added may never be there, and who is being removed will not be: where
+        nobody else is, it is decided when that is over.
+        """
+        if not self.pending:
+            return
+        ends, self.pending = self.pending, ()
+        last = {self.place(key): (key, reason) for key, reason in ends if key in self.children}
+        staying, unsure = self.company()
+        for key, reason in ends:
+            if self.stopped or not self.is_over(key):
+                continue
+            if not self.rules.drains:
+                self.significant_end(key, reason)
+            elif (place := self.place(key)) not in staying | unsure:
+                self.significant_end(*last[place])
+            elif place in staying and self.children[key].rules.restart == "temporary":
+                self.forget(key)
+            else:
+                self.pending += ((key, reason),)
+
+    def is_over(self, key: ChildId) -> bool:
+        """Whether one that had ended by itself was not brought back, nor its chain ended."""
+        child = self.children.get(key)
+        if child is None:
+            return True  # it was temporary
+        return not (self.comes_back(key, child) or child.condition == "held" or child.retired)
+
+    def company(self) -> tuple[set[ChildId], set[ChildId]]:
+        """Return the places at which somebody stays, and those where that is not sure."""
+        staying: set[ChildId] = set()
+        unsure: set[ChildId] = set()
+        to_start = set(self.to_start)
+        for key, child in self.children.items():
+            if child.retired or not (child.live or key in to_start or child.condition == "held"):
+                continue
+            where = unsure if child.errands and leaves(child) else staying
+            where.add(self.place(key))
+        return staying, unsure
 
     def significant_end(self, key: ChildId, reason: ExitReason) -> None:
         if self.rules.drains:
@@ -136,10 +174,11 @@ class Endings(Errands):
         return child.live or key in self.to_start
 
     def retire_up_to(self, last: ChildId, reason: ExitReason) -> None:
-        """End the children before `last`; let those after it finish what they have."""
-        keys = list(self.children)
-        behind = keys[: keys.index(last) + 1]
+        """End the children up to the place of `last`; let those after it finish."""
+        keys, place = list(self.children), self.place(last)
+        behind = keys[: 1 + max(at for at, key in enumerate(keys) if self.place(key) == place)]
         self.to_start = tuple(key for key in self.to_start if key not in behind)
+        self.pending = tuple(end for end in self.pending if end[0] not in behind)
         for key in behind:
             child = self.change(key, retired=True)
             if child.live:

@@ -20,7 +20,7 @@ from threadsup._policy.restart import NoRestart
 
 if TYPE_CHECKING:
     from threadsup._exits import ChildId, ExitReason
-    from threadsup._policy.protocol import Outcome, Request
+    from threadsup._policy.protocol import ChildRules, Outcome, Request
 
 __all__ = ["Errands"]
 
@@ -36,15 +36,37 @@ class Errands(Plan):
             self.answer(request, "not_running")
         elif key in self.children:
             self.answer(request, "duplicate")
+        elif refused := self.insert(key, rules, request.before):
+            self.answer(request, refused)
         elif self.phase == "new":
-            self.children[key] = Child(rules)
             self.answer(request, "ok")
         else:
-            self.children[key] = Child(rules, errands=(request,))
+            self.change(key, errands=(request,))
             if self.ordered:
-                self.to_start += (key,)  # after those declared before it
+                self.to_start = self.in_order({*self.to_start, key})
             else:
                 self.launch(key, "gone")
+
+    def insert(self, key: ChildId, rules: ChildRules, before: ChildId | None) -> Outcome | None:
+        """Enter a new child where it belongs in the order, or return why it cannot be."""
+        at, beside = len(self.children), None
+        if rules.place is not None or before is not None:
+            order = list(self.children)
+            places = [self.place(other) for other in order]
+            if rules.place in places:
+                at -= places[::-1].index(rules.place)
+                beside = order[at - 1]
+            elif before in places:
+                at = places.index(before)
+                beside = order[at]
+            elif before is not None:
+                return "unknown"
+        if beside is not None and self.children[beside].retired:
+            return "not_running"  # the chain has ended there
+        behind = [self.children.popitem() for _ in range(len(self.children) - at)]
+        self.children[key] = Child(rules)
+        self.children.update(reversed(behind))
+        return None
 
     def errand(self, request: Request) -> None:
         """Begin what is asked of one child, or put it behind what is under way."""
@@ -59,6 +81,10 @@ class Errands(Plan):
             self.answer(request, "not_running")
         else:
             self.change(key, errands=(*child.errands, request))
+            if request.whole:
+                place = self.place(key)
+                here = {other for other in self.children if self.place(other) == place}
+                self.pending = tuple(end for end in self.pending if end[0] not in here)
             if not child.errands:
                 self.begin_errand(key)
             elif child.draining:

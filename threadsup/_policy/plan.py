@@ -1,8 +1,9 @@
 """What goes down and what comes up, in order: the plan of a scope.
 
-Owns the order of stopping (last declared first) and of starting (first declared
-first), and the end of the scope. It must not know why: a first start, a restart
-and a stop are the same plan with different parts empty.
+Owns the order of stopping (last declared first, those of one place together) and
+of starting (first declared first), and the end of the scope. It must not know
+why: a first start, a restart and a stop are the same plan with different parts
+empty.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class Plan(Turn):
         """Take the next step of the plan, if one can be taken now."""
         if self.holding and any(self.children[key].live for key in self.to_stop):
             return
-        if self.together or not self.awaited:
+        if self.to_stop:
             self.ask_to_stop()
         if self.awaited:
             return
@@ -105,15 +106,20 @@ class Plan(Turn):
         return busy and self.rules.strategy != "one_for_one"
 
     def ask_to_stop(self) -> None:
-        while self.to_stop:
-            key = self.to_stop[0]
-            self.to_stop = self.to_stop[1:]
-            if not self.children[key].live:
-                continue  # it ended by itself before it was its turn
-            self.awaited |= {key}
-            self.signal(key, drain=self.drain)
-            if not self.together:
-                return
+        """Ask the next ones: those of one place together, place after place."""
+        together, asked, passed = self.together, [], 0
+        places = {self.place(key) for key in self.awaited}
+        for key in self.to_stop:
+            if self.children[key].live:  # or it ended by itself before it was its turn
+                place = self.place(key)
+                if not together and places - {place}:
+                    break
+                places.add(place)
+                asked.append(key)
+                self.signal(key, drain=self.drain)
+            passed += 1
+        self.to_stop = self.to_stop[passed:]
+        self.awaited |= {*asked}
 
     def outlook(self, key: ChildId) -> Fate:
         """Return what becomes of a child when it is down, as it stands now."""

@@ -79,6 +79,9 @@ class ChildRules:
     """How long it may take to start before that start has failed."""
     interrupt: bool = False
     """Whether it gets an asynchronous exception before it is abandoned."""
+    place: ChildId | None = None
+    """Its place in the order: children of one place are equals, and stand next to each
+    other. `None` is a place of its own, which is called what the child is called."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,8 +189,14 @@ class Request:
     can make it earlier."""
     rules: ChildRules | None = None
     """For `add`."""
+    before: ChildId | None = None
+    """For `add`: the place in front of which a new one is opened. Without it a new place
+    is the last one. A child of a place that exists goes behind its equals, always."""
     drain: bool = False
     """For `stop_child`: whether what is queued is handled first."""
+    whole: bool = False
+    """For `remove_child`: whether all children of its place are removed. A chain then does
+    not end there, whoever of them has ended."""
     hold: bool = False
     """For `stop`: whether nobody is asked before a second one, without it. From the
     first on nothing is started: whoever ends by themselves stays down."""
@@ -328,7 +337,7 @@ class Forgotten:
 
 @dataclass(frozen=True, slots=True)
 class Draining:
-    """This child ended for good; those behind it are to finish what they have."""
+    """This child, the last of its place, ended for good; those behind are to finish."""
 
     after: ChildId
 

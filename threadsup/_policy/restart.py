@@ -6,8 +6,10 @@ the pauses are the scope's. It must not know time, order of events, or threads.
 Theory of operation. An end of a child raises two questions. *Is it restarted at
 all?* depends on its restart type and the reason of the end, and on nothing else:
 `RESTARTS`. *Who goes with it?* depends on the strategy of its scope and on the
-declared order: `STRATEGIES`. All who go are one unit: stopped in reverse of the
-declared order, started in declared order, paid for once.
+declared order: `STRATEGIES`. The unit of position is the place, and children of
+one place, the replicas of a stage, are equals: one goes with the other only where
+all go with everybody. All who go are one unit: stopped in reverse of the declared
+order, started in declared order, paid for once.
 
 The fine print, as in OTP:
 
@@ -19,24 +21,27 @@ The fine print, as in OTP:
   and never started again; it is forgotten.
 * A start that fails in a restart is the same question asked again with the child
   that failed. `one_for_all` so stops those already up and begins anew, while
-  `rest_for_one` goes on from the failing one and leaves those before it up.
+  `rest_for_one` goes on from the failing one and leaves those before it up, and
+  `before_for_one` stops those before it again, starts all up to it over, and
+  leaves those after it up.
 """
 
 from __future__ import annotations
 
 from enum import Enum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, TypeVar
 
 from threadsup._exits import Abandoned, Crashed, ExitReason, Normal, Shutdown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Mapping
 
 __all__ = [
     "RESTARTS",
     "STRATEGIES",
     "NoRestart",
+    "Reach",
     "RestartRule",
     "Strategy",
     "affected",
@@ -48,7 +53,7 @@ RestartRule: TypeAlias = Literal["permanent", "transient", "temporary", "never",
 """The three types users choose from, and two for children that are scopes:
 `never` is kept and not restarted, `escalate` only when it has given up."""
 
-Strategy: TypeAlias = Literal["one_for_one", "one_for_all", "rest_for_one"]
+Strategy: TypeAlias = Literal["one_for_one", "one_for_all", "rest_for_one", "before_for_one"]
 
 Key = TypeVar("Key")
 
@@ -94,14 +99,24 @@ _REFUSALS: Mapping[RestartRule, NoRestart] = MappingProxyType(
     }
 )
 
-STRATEGIES: Mapping[Strategy, Callable[[int], slice]] = MappingProxyType(
+
+class Reach(NamedTuple):
+    """Who else goes with a child: those at the places before, at its own, after."""
+
+    before: bool
+    beside: bool
+    after: bool
+
+
+STRATEGIES: Mapping[Strategy, Reach] = MappingProxyType(
     {
-        "one_for_one": lambda at: slice(at, at + 1),
-        "one_for_all": lambda _at: slice(None),
-        "rest_for_one": lambda at: slice(at, None),
+        "one_for_one": Reach(before=False, beside=False, after=False),
+        "one_for_all": Reach(before=True, beside=True, after=True),
+        "rest_for_one": Reach(before=False, beside=False, after=True),
+        "before_for_one": Reach(before=True, beside=False, after=False),
     }
 )
-"""Strategy -> which part of the declared order goes with the child at a position."""
+"""Strategy -> which part of the declared order goes with a child."""
 
 
 def restarts(restart: RestartRule, reason: ExitReason) -> bool:
@@ -114,12 +129,28 @@ def refusal(restart: RestartRule, reason: ExitReason) -> NoRestart | None:
     return None if restarts(restart, reason) else _REFUSALS[restart]
 
 
-def affected(strategy: Strategy, order: Sequence[Key], key: Key) -> tuple[Key, ...]:
+def affected(
+    strategy: Strategy, order: Iterable[Key], key: Key, place: Callable[[Key], Hashable]
+) -> tuple[Key, ...]:
     """Return who is restarted with `key`, itself included, in declared order.
 
     Args:
         strategy: The strategy of the scope.
-        order: The children of the scope, in declared order.
+        order: The children of the scope, in declared order; not looked at where `key`
+            goes alone.
         key: The child that ended or did not start; one of `order`.
+        place: Where each of them stands; equals stand at one place.
     """
-    return tuple(order[STRATEGIES[strategy](order.index(key))])
+    reach = STRATEGIES[strategy]
+    if not any(reach):
+        return (key,)
+    here, passed, goes = place(key), False, []
+    for other in order:
+        if place(other) == here:
+            passed = True
+            taken = reach.beside or other == key
+        else:
+            taken = reach.after if passed else reach.before
+        if taken:
+            goes.append(other)
+    return tuple(goes)

@@ -13,6 +13,9 @@ that its strategy affects, and the plan goes on: nothing is postponed, nothing i
 handled twice, and a child that goes down because it was to go down costs no
 budget. What is asked of a child by hand (`errands`) runs beside the plan.
 
+* The unit of position is the place. Children of one place are equals: they are asked
+  to stop together, and a chain ends by one of them only when nobody else is there, or
+  is to come back. Until then such an end is `pending`.
 * Every end of an incarnation is told once (`ChildDown`); an event of an older
   incarnation changes nothing. What was told to become of a child is told anew
   (`Decided`) when it turns out to be less.
@@ -215,7 +218,7 @@ class _Step(Endings):
         self.fate = fate
         self.by = inf
         self.culprit = None
-        self.early = ()
+        self.pending = ()
         self.verdict = Scope(self.rules).verdict
         self.intensity = Intensity(self.rules.max_restarts, self.rules.max_seconds)
         self.streak = 0

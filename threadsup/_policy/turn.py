@@ -60,7 +60,7 @@ class Turn:
     streak: int
     last_restart: float
     verdict: ExitReason
-    early: tuple[tuple[ChildId, ExitReason], ...]
+    pending: tuple[tuple[ChildId, ExitReason], ...]
     fate: Fate
     by: float
     hurried: bool
@@ -99,6 +99,11 @@ class Turn:
         if child is None or child.incarnation != incarnation or not child.live:
             return None
         return child
+
+    def place(self, key: ChildId) -> ChildId:
+        """Return the place of a child in the order."""
+        place = self.children[key].rules.place
+        return key if place is None else place
 
     def answer(self, request: Request, outcome: Outcome) -> None:
         if request.token is not None:
@@ -165,5 +170,5 @@ class Turn:
         del self.children[key]
         self.to_stop = tuple(other for other in self.to_stop if other != key)
         self.to_start = tuple(other for other in self.to_start if other != key)
-        self.early = tuple(end for end in self.early if end[0] != key)
+        self.pending = tuple(end for end in self.pending if end[0] != key)
         self.tell(Forgotten(key))
