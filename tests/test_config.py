@@ -13,7 +13,11 @@ import pytest
 
 from threadsup._config import load
 from threadsup._errors import SpecError
+from threadsup._policy.autoscale import Autoscale
 from threadsup._policy.backoff import Backoff
+from threadsup._policy.batch import Batch
+from threadsup._policy.rate import Rate
+from threadsup._policy.retry import Retry
 from threadsup._specs import (
     ChainSpec,
     Defaults,
@@ -27,6 +31,7 @@ from threadsup._specs import (
     worker_spec,
 )
 from threadsup._specs.rules import STRATEGY
+from threadsup._specs.stage import STAGE_RULES
 from threadsup._specs.targets import target_problem
 
 if TYPE_CHECKING:
@@ -50,6 +55,8 @@ def nothing(): ...
 async def later(): ...
 
 marked = handler(serve)
+
+class Broken(OSError): ...
 
 class Counter(Worker):
     def __init__(self, start, step=1): ...
@@ -206,6 +213,62 @@ def test_the_file_of_the_design_becomes_the_tree_it_describes(
     )
 
 
+def test_the_options_of_a_stream_are_read(shop: ModuleType, tmp_path: Path) -> None:
+    """Replicas, routing, key, batches, rates and what an error does, as calls have them."""
+    spec = read(
+        """
+        [supervisor]
+        name = "app"
+        [[chain]]
+        id = "etl"
+        strategy = "before_for_one"
+        rate = { n = 100, per = 0.5 }
+        on_error = { attempts = 2 }
+        [[chain.stage]]
+        target = "shop:parse"
+        workers = 4
+        routing = "partition"
+        key = "shop:save"
+        on_error = "reject"
+        [[chain.stage]]
+        id = "wide"
+        target = "shop:parse"
+        workers = { min = 1, max = 8, grow_at = 0.75, cooldown = 2 }
+        routing = "least_loaded"
+        batch = { size = 100, timeout = 1 }
+        rate = { n = 5 }
+        [chain.stage.on_error]
+        attempts = 5
+        backoff = { initial = 1, factor = 1 }
+        on = ["TimeoutError", "shop:Broken"]
+        """,
+        tmp_path,
+    )
+    parse, wide = (
+        stage(
+            shop.parse, workers=4, routing="partition", key=shop.save, on_error="reject", id="parse"
+        ),
+        stage(
+            shop.parse,
+            id="wide",
+            workers=Autoscale(1, 8, grow_at=0.75, cooldown=2),
+            routing="least_loaded",
+            batch=Batch(100, timeout=1),
+            rate=Rate(5),
+            on_error=Retry(5, Backoff(initial=1, factor=1), (TimeoutError, shop.Broken)),
+        ),
+    )
+    assert spec.children == (
+        chain_spec(
+            "etl",
+            [parse, wide],
+            strategy="before_for_one",
+            rate=Rate(100, per=0.5),
+            on_error=Retry(attempts=2),
+        ),
+    )
+
+
 def test_a_mapping_is_read_like_a_file(shop: ModuleType, tmp_path: Path) -> None:
     """The same tree comes of a mapping, with tuples where a file has lists."""
     from_file = read(
@@ -261,6 +324,122 @@ def test_loading_starts_nothing(shop: ModuleType) -> None:
     before = set(threading.enumerate())
     load(tree(worker=[{"target": "shop:Counter", "args": [1]}]), allow=("shop",))
     assert set(threading.enumerate()) == before
+
+
+# -- the options of a stream ----------------------------------------------------------
+
+
+def stage_faults(**options: Any) -> tuple[str, ...]:
+    stage = {"target": "shop:parse", **options}
+    lines = faults(tree(chain=[{"id": "c", "stage": [stage]}]))
+    assert all(line.startswith("chain[0].stage[0].") for line in lines)
+    return tuple(line.removeprefix("chain[0].stage[0].") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("options", "lines"),
+    [
+        ({"workers": 0}, ["workers: must be a whole number of at least 1, not 0"]),
+        ({"workers": True}, ["workers: must be a whole number or a table, not True"]),
+        ({"workers": "4"}, ["workers: must be a whole number or a table, not '4'"]),
+        (
+            {"workers": {"mn": 1, "max": 0}},
+            [
+                "workers.mn: is no known key; did you mean 'min'?",
+                "workers.max: must be a whole number of at least 1, not 0",
+            ],
+        ),
+        (
+            {"workers": {"min": 3, "max": 2}},
+            ["workers.max: must be at least min, 3, not 2"],
+        ),
+        (
+            {"workers": {"max": 2}, "routing": "broadcast"},
+            ["workers: must be a number with routing='broadcast': each gets every item"],
+        ),
+        ({"routing": "partition"}, ["key: is needed with routing='partition'"]),
+        ({"key": "shop:save"}, ["key: is only for routing='partition'"]),
+        (
+            {"routing": "partition", "key": "shop:nope"},
+            ["key: shop has no 'nope'"],
+        ),
+        (
+            {"routing": "partition", "key": "shop:enrich"},
+            ["key: cannot be called with an item: missing a required argument: 'table'"],
+        ),
+        (
+            {"key": len},
+            ["key: must be 'package.module:name', not the builtin_function_or_method len"],
+        ),
+        ({"batch": 100}, ["batch: must be a table, not 100"]),
+        ({"batch": {}}, ["batch.size: is missing"]),
+        (
+            {"batch": {"timeout": 0}},
+            [
+                "batch.size: is missing",
+                "batch.timeout: must be a number of seconds above 0, not 0",
+            ],
+        ),
+        (
+            {"batch": {"size": 10}, "capacity": 5},
+            ["capacity: must be at least the batch's size, 10, not 5"],
+        ),
+        ({"rate": {"per": 1}}, ["rate.n: is missing"]),
+        ({"rate": {"n": 0.5}}, ["rate.n: must be a whole number of at least 1, not 0.5"]),
+        ({"on_error": 3}, ["on_error: must be 'crash', 'reject' or a table, not 3"]),
+        ({"on_error": "skip"}, ["on_error: must be 'crash', 'reject' or a table, not 'skip'"]),
+        (
+            {"on_error": {"attempts": 0, "backoff": 1, "on": "OSError", "pause": 1}},
+            [
+                "on_error.backoff: must be a table, not 1",
+                "on_error.on: must be a list of names of exceptions, not 'OSError'",
+                "on_error.pause: is no known key",
+                "on_error.attempts: must be a whole number of at least 1, not 0",
+            ],
+        ),
+        (
+            {"on_error": {"backoff": {"initial": -1}}},
+            ["on_error.backoff.initial: must be a number of seconds of at least 0, not -1"],
+        ),
+        (
+            {"on_error": {"on": []}},
+            ["on_error.on: must be a list of names of exceptions, not []"],
+        ),
+        (
+            {
+                "on_error": {
+                    "on": ["OSEror", "SystemExit", "len", "shop:parse", "os:error", "shop:Nope", 3]
+                }
+            },
+            [
+                (
+                    "on_error.on[0]: must be a built-in exception or 'package.module:name', "
+                    "not 'OSEror'; did you mean 'OSError'?"
+                ),
+                "on_error.on[1]: must be a subclass of Exception, not the class SystemExit",
+                "on_error.on[2]: must be a built-in exception or 'package.module:name', not 'len'",
+                "on_error.on[3]: must be a subclass of Exception, not the function parse",
+                "on_error.on[4]: 'os:error' is not allowed, only shop is",
+                "on_error.on[5]: shop has no 'Nope'",
+                "on_error.on[6]: must be 'package.module:name', not 3",
+            ],
+        ),
+    ],
+)
+def test_faults_in_the_options_of_a_stream_are_told(
+    shop: ModuleType, options: dict[str, Any], lines: list[str]
+) -> None:
+    """Each line has the path down to the key that is wrong, and none is told twice."""
+    assert stage_faults(**options) == tuple(lines)
+
+
+def test_a_chain_has_the_same_words_for_errors_and_rates(shop: ModuleType) -> None:
+    """What a stage inherits is read as what it says itself."""
+    chain = {"id": "c", "stage": [{"target": "shop:parse"}], "rate": 5, "on_error": {"on": ["x"]}}
+    assert faults(tree(chain=[chain])) == (
+        "chain[0].rate: must be a table, not 5",
+        "chain[0].on_error.on[0]: must be a built-in exception or 'package.module:name', not 'x'",
+    )
 
 
 # -- order ----------------------------------------------------------------------------
@@ -354,7 +533,7 @@ def test_every_fault_of_a_file_is_told_at_once(shop: ModuleType, tmp_path: Path)
             id = [["a"]]
 
             [[group]]
-            strategy = "before_for_one"
+            strategy = "before"
             backoff = 3
             [[group.worker]]
             id = 1
@@ -372,8 +551,8 @@ def test_every_fault_of_a_file_is_told_at_once(shop: ModuleType, tmp_path: Path)
             on_result = "shop:nothing"
             [[chain.stage]]
             target = "shop:parse"
-            workers = 4
-            routing = "random"
+            worker = 4
+            routing = "any"
             [[chain.stage]]
             target = "shop:enrich"
             capacity = "x"
@@ -409,7 +588,7 @@ def test_every_fault_of_a_file_is_told_at_once(shop: ModuleType, tmp_path: Path)
         "worker[3].target: is missing",
         "worker[3].id: must be text, a whole number or a tuple of these, not (['a'],)",
         "group[0].backoff: must be a table, not 3",
-        f"group[0].strategy: {STRATEGY('before_for_one')}",
+        f"group[0].strategy: {STRATEGY('before')}",
         "group[0].id: is missing",
         f"group[0].worker[0].significant: {elsewhere}",
         "group[0].worker[0].order: is no known key",
@@ -417,8 +596,8 @@ def test_every_fault_of_a_file_is_told_at_once(shop: ModuleType, tmp_path: Path)
         "group[0].worker[1].id: 1 is taken by group[0].worker[0]",
         "chain[0].capacity: must be a whole number of at least 1, not 'x'",
         "chain[0].on_result: cannot be called with an item: too many positional arguments",
-        "chain[0].stage[0].workers: is no known key",
-        "chain[0].stage[0].routing: is no known key",
+        "chain[0].stage[0].worker: is no known key; did you mean 'workers'?",
+        f"chain[0].stage[0].routing: {STAGE_RULES['routing']('any')}",
         "chain[0].stage[1].args: must be a list of arguments, not a str",
         "chain[0].stage[1].capacity: must be a whole number of at least 1, not 'x'",
         "chain[0].stage[2].kind: is no known key",
@@ -572,7 +751,9 @@ def test_a_wrong_allow_is_told_with_the_other_faults(
     """A text as `allow` allows nothing; the file's own faults are told beside it."""
     del sys.modules["shop"]
     workers = [{"target": "shop:run"}, {"capacity": 0}]
-    chain = {"id": "c", "on_result": "shop:save", "stage": [{"target": "shop:parse"}]}
+    retry = {"on": ["shop:Broken"]}
+    entry = {"target": "shop:parse", "routing": "partition", "key": "shop:save", "on_error": retry}
+    chain = {"id": "c", "on_result": "shop:save", "stage": [entry]}
     group = {"id": "g", "worker": [{"target": "shop:marked"}]}
     lines = faults(tree(worker=workers, group=[group], chain=[chain]), allow="shop")
     assert lines == (

@@ -2,29 +2,35 @@
 
 Owns the shape of the file and the paths in its messages. What an option must be is
 the specs' business: their rules are applied here to the file's tables, each line
-with the path of its table before it. Which names may be imported is decided in
-`threadsup._imports`. It must not start anything.
+with the path of its table before it. How a file is read is told in
+`threadsup._document`, which names may be imported in `threadsup._imports`. It must
+not start anything.
 """
 
 from __future__ import annotations
 
-import os
+import builtins
 import re
-import stat
-import tomllib
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import MISSING, fields
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from threadsup._checks import check_all, ident, one_of, shown, under, unknown
+from threadsup._checks import check_all, ident, one_of, shown, suggestion, under, unknown
+from threadsup._document import document
 from threadsup._errors import SpecError
 from threadsup._imports import Names, allow_problems
-from threadsup._policy.backoff import BACKOFF_RULES, Backoff
-from threadsup._specs.chain import CHAIN_RULES, STAGE_RULES, ChainSpec, StageSpec, length_problem
+from threadsup._policy.autoscale import Autoscale
+from threadsup._policy.backoff import Backoff
+from threadsup._policy.batch import Batch
+from threadsup._policy.rate import Rate
+from threadsup._policy.retry import Retry
+from threadsup._specs.chain import CHAIN_RULES, ChainSpec, length_problem
 from threadsup._specs.group import GROUP_RULES, GroupSpec
 from threadsup._specs.naming import duplicates
-from threadsup._specs.rules import SCOPE_RULES, misplaced
+from threadsup._specs.rules import ON_ERROR, SCOPE_RULES, misplaced
+from threadsup._specs.stage import STAGE_RULES, StageSpec, stage_problems
 from threadsup._specs.supervisor import (
     DEFAULTS_RULES,
     SUPERVISOR_RULES,
@@ -37,6 +43,7 @@ from threadsup._specs.targets import Handler, kind_of, kind_of_stage
 from threadsup._specs.worker import WORKER_RULES, WorkerSpec, worker_defaults, worker_problems
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from typing import TypeGuard
 
@@ -48,11 +55,16 @@ __all__ = ["load"]
 T = TypeVar("T")
 _Table: TypeAlias = Mapping[str, Any]
 
-_LARGEST = 1024 * 1024
-
 # A file says "task" or "handler"; what a class is shows in the class.
 _FILE_KIND = one_of("task", "handler")
 _STAGE_RULES = {name: rule for name, rule in STAGE_RULES.items() if name != "kind"}
+_VALUES: Mapping[str, type[Any]] = {"backoff": Backoff, "batch": Batch, "rate": Rate}
+"""Options that are a table in a file."""
+_BUILTIN_ERRORS = {
+    name: value
+    for name, value in vars(builtins).items()
+    if isinstance(value, type) and issubclass(value, BaseException)
+}
 _MEMBER_RULES = {name: rule for name, rule in WORKER_RULES.items() if name not in SCOPE_RULES}
 
 
@@ -77,56 +89,15 @@ def load(
     """
     problems = allow_problems(allow)
     try:
-        document = _document(path_or_mapping)
+        tables = document(path_or_mapping)
     except SpecError as error:
         raise SpecError([*problems, *error.problems]) from error.__cause__
     # Where `allow` itself is wrong, a line for each target would say nothing new.
     reader = _Reader(problems, None if problems else Names(allow))
-    children, options = reader.tree(document)
+    children, options = reader.tree(tables)
     if reader.problems:
         raise SpecError(reader.problems)
     return SupervisorSpec(children=children, **options)
-
-
-# -- the file -------------------------------------------------------------------------
-
-
-def _document(source: object) -> Mapping[str, Any]:
-    if isinstance(source, Mapping):
-        return source
-    if not isinstance(source, str | os.PathLike):
-        raise SpecError(f"source: must be a path or a mapping, not {shown(source)}")
-    path = os.fsdecode(source)
-    data = _content(path)
-    if len(data) > _LARGEST:
-        raise SpecError(f"{path}: must be of at most {_LARGEST} bytes")
-    try:
-        return tomllib.loads(data.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise SpecError(f"{path}: is not UTF-8: {error.reason}") from error
-    except RecursionError as error:
-        raise SpecError(f"{path}: is nested too deeply") from error
-    except ValueError as error:  # an int of too many digits is no TOMLDecodeError
-        raise SpecError(f"{path}: is not TOML: {error}") from error
-
-
-def _content(path: str) -> bytes:
-    """Return the bytes of a file, or one more than may be."""
-    try:
-        # Looked at first: to open a pipe is to wait for whoever writes into it.
-        mode = os.stat(path).st_mode  # noqa: PTH116 - a Path of a wrong str raises elsewhere
-        if stat.S_ISREG(mode):
-            with open(path, "rb") as file:  # noqa: PTH123 - as above
-                return file.read(_LARGEST + 1)
-    except OSError as error:
-        raise SpecError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:  # a null character in the path
-        raise SpecError(f"{path!r}: cannot be read: {error}") from error
-    what = "is a directory" if stat.S_ISDIR(mode) else "is no regular file"
-    raise SpecError(f"{path}: {what}")
-
-
-# -- its tables -----------------------------------------------------------------------
 
 
 class _Reader:
@@ -141,16 +112,16 @@ class _Reader:
         self._names = names
         self._auto_shutdown: object = "never"
 
-    def tree(self, document: _Table) -> tuple[tuple[ChildSpec, ...], dict[str, Any]]:
+    def tree(self, tables: _Table) -> tuple[tuple[ChildSpec, ...], dict[str, Any]]:
         """Return the children, in the order they start, and the supervisor's options."""
-        self._known("", document, ("supervisor", "worker", "group", "chain"))
-        options = self._supervisor(document.get("supervisor", {}))
+        self._known("", tables, ("supervisor", "worker", "group", "chain"))
+        options = self._supervisor(tables.get("supervisor", {}))
         children: list[tuple[ChildSpec, int | None]] = []
         ids = []
         kinds: dict[str, Callable[[str, _Table], ChildSpec | None]]
         kinds = {"worker": self._standalone, "group": self._group, "chain": self._chain}
         for key, read in kinds.items():
-            for path, table in self._tables("", document, key):
+            for path, table in self._tables("", tables, key):
                 ids.append((path, _id_of(table)))
                 order = self._order(path, table)
                 child = read(path, table)
@@ -215,10 +186,7 @@ class _Reader:
     def _chain(self, path: str, table: _Table) -> ChainSpec | None:
         start = len(self.problems)
         options = self._options(path, table, CHAIN_RULES, "stage", "order")
-        options.pop("on_result", None)
-        if "on_result" in table:
-            for function in self._resolved(path, table, "on_result"):
-                options["on_result"] = function
+        self._resolve(path, table, options, "on_result")
         self._check(path, CHAIN_RULES, options, needed="id")
         self._significance(path, options)
         stages = self._each(path, table, "stage", self._stage)
@@ -230,9 +198,11 @@ class _Reader:
     def _stage(self, path: str, table: _Table) -> StageSpec | None:
         start = len(self.problems)
         options = self._options(path, table, _STAGE_RULES, "target")
+        if not self._resolve(path, table, options, "key") and options.get("routing") == "partition":
+            del options["routing"]  # the key has its line already
         for target in self._resolved(path, table, "target"):
             options |= {"target": target, "kind": kind_of_stage(target)}
-        self.problems += under(path, worker_problems(options, STAGE_RULES))
+        self.problems += under(path, stage_problems(options))
         return StageSpec(**options) if self._fine_since(start) else None
 
     def _fine_since(self, start: int) -> bool:
@@ -262,10 +232,10 @@ class _Reader:
             if self._is_table(entry, f"{place}[{index}]"):
                 yield f"{place}[{index}]", entry
 
-    def _is_table(self, value: object, path: str) -> TypeGuard[_Table]:
+    def _is_table(self, value: object, path: str, what: str = "a table") -> TypeGuard[_Table]:
         if isinstance(value, Mapping):
             return True
-        self._say(path, f"must be a table, not {shown(value)}")
+        self._say(path, f"must be {what}, not {shown(value)}")
         return False
 
     def _options(
@@ -276,18 +246,80 @@ class _Reader:
         options = {name: table[name] for name in rules if name in table}
         if "id" in options:
             options["id"] = _id_from(options["id"])
-        if "backoff" in options:
-            options |= self._backoff(f"{path}.backoff", options.pop("backoff"))
+        for name, make in _VALUES.items():
+            if name in options:
+                options |= self._value(f"{path}.{name}", options.pop(name), name, make)
+        if type(options.get("workers", 1)) is not int:
+            place, what = f"{path}.workers", "a whole number or a table"
+            options |= self._value(place, options.pop("workers"), "workers", Autoscale, what)
+        on_error = options.get("on_error", "crash")
+        if type(on_error) is not str or ON_ERROR(on_error):
+            options |= self._retry(f"{path}.on_error", options.pop("on_error"))
         return options
 
-    def _backoff(self, path: str, table: object) -> dict[str, Backoff]:
+    def _value(
+        self, path: str, table: object, name: str, make: type[Any], what: str = "a table"
+    ) -> dict[str, Any]:
+        """Return the option `name`, made of a table with the fields of `make`."""
         start = len(self.problems)
-        if not self._is_table(table, path):
+        if not self._is_table(table, path, what):
             return {}
-        self._known(path, table, BACKOFF_RULES)
-        self._check(path, BACKOFF_RULES, table)
+        known = {field.name: field for field in fields(make)}
+        self._known(path, table, known)
+        values = {key: value for key, value in table.items() if key in known}
+        missing = [key for key in known if known[key].default is MISSING and key not in values]
+        for key in missing:
+            self._say(f"{path}.{key}", "is missing")
+        try:
+            # What is missing has its line: with 1, which fits all, the rest is checked.
+            made = make(**dict.fromkeys(missing, 1), **values)
+        except SpecError as error:
+            # It begins its paths with its own name: here it is that of the option.
+            self.problems += under(path, (line.partition(".")[2] for line in error.problems))
         # What has a problem is left out: it would only be told a second time.
-        return {"backoff": Backoff(**table)} if len(self.problems) == start else {}
+        return {name: made} if len(self.problems) == start else {}
+
+    def _retry(self, path: str, table: object) -> dict[str, Any]:
+        start = len(self.problems)
+        if not self._is_table(table, path, "'crash', 'reject' or a table"):
+            return {}
+        values = dict(table)
+        if "backoff" in values:
+            values |= self._value(f"{path}.backoff", values.pop("backoff"), "backoff", Backoff)
+        if "on" in values:
+            on = tuple(self._errors(f"{path}.on", values.pop("on")))
+            values |= {"on": on} if on else {}
+        made = self._value(path, values, "on_error", Retry)
+        return made if len(self.problems) == start else {}
+
+    def _errors(self, path: str, names: object) -> Iterator[object]:
+        """Yield the exceptions in a list: built-in ones by name, others as targets are."""
+        if not _is_array(names) or not names:
+            self._say(path, f"must be a list of names of exceptions, not {shown(names)}")
+            return
+        for index, name in enumerate(names):
+            place = f"{path}[{index}]"
+            if type(name) is str and ":" not in name:
+                error, problem = _builtin_error(name)
+            elif self._names is None:
+                continue
+            else:
+                error, problem = self._names.resolve(name)
+            if not problem and not (isinstance(error, type) and issubclass(error, Exception)):
+                problem = f"must be a subclass of Exception, not {shown(error)}"
+            if problem:
+                self._say(place, problem)
+            else:
+                yield error
+
+    def _resolve(self, path: str, table: _Table, options: dict[str, Any], key: str) -> bool:
+        """Put into `options` what the name under `key` stands for; false if it cannot."""
+        options.pop(key, None)
+        if key not in table:
+            return True
+        for target in self._resolved(path, table, key):
+            options[key] = target
+        return key in options
 
     def _resolved(self, path: str, table: _Table, key: str) -> Iterator[Any]:
         """Yield what the name under `key` stands for; nothing if that is not to be had."""
@@ -336,6 +368,14 @@ class _Reader:
 
 def _is_array(value: object) -> TypeGuard[Sequence[object]]:
     return type(value) in (list, tuple)
+
+
+def _builtin_error(name: str) -> tuple[object, str]:
+    """Return the exception of Python of that name, and what is wrong with the name."""
+    if name in _BUILTIN_ERRORS:
+        return _BUILTIN_ERRORS[name], ""
+    near = suggestion(name, _BUILTIN_ERRORS)
+    return None, f"must be a built-in exception or 'package.module:name', not {shown(name)}{near}"
 
 
 def _join(path: str, key: str) -> str:

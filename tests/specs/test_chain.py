@@ -1,17 +1,19 @@
-"""A chain's description and its stages'."""
+"""A chain's description."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any
 
-import pykka
 import pytest
 
 from threadsup._errors import SpecError
-from threadsup._specs import ChainSpec, StageSpec, Worker, chain_spec, stage
-from threadsup._specs.chain import CHAIN_RULES, STAGE_RULES
-from threadsup._specs.options import ChainOptions, StageOptions
+from threadsup._policy.batch import Batch
+from threadsup._policy.rate import Rate
+from threadsup._policy.retry import Retry
+from threadsup._specs import ChainSpec, Worker, chain_spec, stage
+from threadsup._specs.chain import CHAIN_RULES
+from threadsup._specs.options import ChainOptions
 from threadsup._specs.rules import STRATEGY
 
 
@@ -26,81 +28,10 @@ class Scorer(Worker):
         self.weight = weight
 
 
-class Actor(pykka.ThreadingActor):
-    pass
-
-
 def problems_of(call: Any) -> tuple[str, ...]:
     with pytest.raises(SpecError) as caught:
         call()
     return caught.value.problems
-
-
-def test_a_stage_is_a_function_of_one_item_or_a_worker_class() -> None:
-    """The kind shows in the target; arguments follow the item."""
-    assert stage(parse).kind == "stage"
-    assert stage(Scorer, 2.0).kind == "worker"
-    spec = stage(enrich, "t", kwargs={"depth": 2}, capacity=3, on_full="raise", restart="permanent")
-    assert (spec.args, spec.kwargs, spec.capacity, spec.on_full) == (
-        ("t",),
-        {"depth": 2},
-        3,
-        "raise",
-    )
-    assert spec.restart == "permanent"
-
-
-def test_a_stage_is_transient_and_takes_bounds_from_its_chain() -> None:
-    """What a stage does not say, the chain does."""
-    spec = stage(parse)
-    assert (spec.restart, spec.capacity, spec.on_full, spec.id) == ("transient", None, None, None)
-
-
-@pytest.mark.parametrize(
-    ("call", "problem"),
-    [
-        (
-            lambda: stage(Actor),
-            "stage 'Actor'.target: must be a function or a Worker class, not the Pykka class Actor",
-        ),
-        (
-            lambda: stage(lambda _, a: a, id="e"),
-            "stage 'e'.target: cannot be called with an item: missing a required argument: 'a'",
-        ),
-        (
-            lambda: stage(Scorer, 1, 2, id="s"),
-            "stage 's'.target: cannot be called with its arguments: too many positional arguments",
-        ),
-        (
-            lambda: stage(parse, capacity=0),
-            "stage 'parse'.capacity: must be a whole number of at least 1, not 0",
-        ),
-        (
-            lambda: StageSpec(target=parse, kind="task"),
-            "stage 'parse'.kind: must be 'stage' or 'worker', not 'task'",
-        ),
-    ],
-)
-def test_faults_of_a_stage_are_told(call: Any, problem: str) -> None:
-    """A stage that cannot work is refused where it is written."""
-    assert problems_of(call) == (problem,)
-
-
-def test_a_stage_has_no_significance_of_its_own() -> None:
-    """The end of a chain counts, not that of a stage: the error says where it belongs."""
-    with pytest.raises(TypeError) as caught:
-        stage(parse, significant=True)  # type: ignore[call-arg]
-    assert str(caught.value).splitlines() == [
-        "unknown option 'significant'",
-        "significant: is an option of the group or chain as a whole, or of a child of a supervisor",
-    ]
-
-
-@pytest.mark.parametrize("option", ["workers", "routing", "key", "on_error", "batch", "rate"])
-def test_options_of_later_days_are_unknown(option: str) -> None:
-    """What is not built yet is refused, not ignored."""
-    with pytest.raises(TypeError, match=f"unknown option '{option}'"):
-        stage(parse, **{option: 2})  # type: ignore[arg-type]
 
 
 def test_a_chain_waits_at_fifty_and_restarts_one() -> None:
@@ -108,6 +39,34 @@ def test_a_chain_waits_at_fifty_and_restarts_one() -> None:
     chain = chain_spec("etl", [stage(parse)])
     assert (chain.capacity, chain.on_full, chain.strategy) == (50, "wait", "one_for_one")
     assert (chain.on_result, chain.significant, chain.escalate) == (None, False, False)
+    assert (chain.on_error, chain.rate) == ("crash", None)
+
+
+@pytest.mark.parametrize("on_error", ["crash", "reject", Retry(attempts=2)])
+def test_a_chain_says_what_an_error_does_and_how_fast_it_is_fed(on_error: Any) -> None:
+    """`on_error` is a word or a Retry, `rate` a Rate."""
+    chain = chain_spec("etl", [stage(parse)], on_error=on_error, rate=Rate(100))
+    assert (chain.on_error, chain.rate) == (on_error, Rate(100))
+
+
+@pytest.mark.parametrize(
+    "strategy", ["one_for_one", "one_for_all", "rest_for_one", "before_for_one"]
+)
+def test_a_chain_has_one_of_four_strategies(strategy: Any) -> None:
+    """All four words are strategies of a chain."""
+    assert chain_spec("etl", [stage(parse)], strategy=strategy).strategy == strategy
+
+
+def test_the_queue_of_a_stage_holds_its_batch() -> None:
+    """A bound that is the chain's grows to the size of a batch, and only for one that is larger."""
+    stages = [
+        stage(parse, batch=Batch(100)),
+        stage(parse, batch=Batch(10)),
+        stage(parse),
+        stage(parse, batch=Batch(100), capacity=200),
+    ]
+    chain = chain_spec("etl", stages, capacity=20)
+    assert [entry.capacity for entry in chain.stages] == [100, None, None, 200]
 
 
 def test_stages_are_named_after_their_functions() -> None:
@@ -122,16 +81,20 @@ def test_every_fault_of_a_chain_is_named_at_once() -> None:
         lambda: chain_spec(
             "etl",
             [stage(parse, id="a"), parse, stage(parse, id="a")],  # type: ignore[list-item]
-            strategy="before_for_one",  # type: ignore[arg-type]
+            strategy="before",  # type: ignore[arg-type]
             capacity=None,  # type: ignore[arg-type]
             on_result=lambda _, a: a,  # type: ignore[arg-type, misc]
+            on_error="ignore",  # type: ignore[arg-type]
+            rate=100,  # type: ignore[arg-type]
             significant="yes",  # type: ignore[arg-type]
         )
     ) == (
         "chain 'etl'.significant: must be true or false, not 'yes'",
-        f"chain 'etl'.strategy: {STRATEGY('before_for_one')}",
+        f"chain 'etl'.strategy: {STRATEGY('before')}",
         "chain 'etl'.capacity: must be a whole number of at least 1, not None",
         "chain 'etl'.on_result: cannot be called with an item: missing a required argument: 'a'",
+        "chain 'etl'.on_error: must be 'crash', 'reject' or a Retry, not 'ignore'",
+        "chain 'etl'.rate: must be a Rate, not 100",
         "chain 'etl'.stages[1]: must be made by stage(), not the function parse",
         "chain 'etl'.stages[2].id: 'a' is taken by stages[0]",
     )
@@ -167,5 +130,3 @@ def test_declared_chain_options_and_rules_and_fields_are_the_same() -> None:
     """The typed options, the rules and the fields of the specs name the same things."""
     assert {field.name for field in dataclasses.fields(ChainSpec)} == {*CHAIN_RULES, "stages"}
     assert {*ChainOptions.__annotations__, "id"} == set(CHAIN_RULES)
-    assert {field.name for field in dataclasses.fields(StageSpec)} == {*STAGE_RULES, "target"}
-    assert {*StageOptions.__annotations__, "args", "kind"} == set(STAGE_RULES)

@@ -35,10 +35,10 @@ def test_every_fault_of_a_group_is_named_at_once() -> None:
     """Options, members and their ids are checked together."""
     twin = worker_spec(handler(serve), id="w")
     with pytest.raises(SpecError) as caught:
-        group_spec("g", [twin, twin, serve], strategy="before_for_one", backoff=1)  # type: ignore[arg-type, list-item]
+        group_spec("g", [twin, twin, serve], strategy="before", backoff=1)  # type: ignore[arg-type, list-item]
     assert caught.value.problems == (
         "group 'g'.backoff: must be a Backoff, not 1",
-        f"group 'g'.strategy: {STRATEGY('before_for_one')}",
+        f"group 'g'.strategy: {STRATEGY('before')}",
         "group 'g'.members[2]: must be a WorkerSpec, not the function serve",
         "group 'g'.members[1].id: 'w' is taken by members[0]",
     )
@@ -88,11 +88,19 @@ def test_declared_group_options_and_rules_and_fields_are_the_same() -> None:
     assert {*GroupOptions.__annotations__, "id"} == set(GROUP_RULES)
 
 
-def test_before_for_one_is_not_there_yet() -> None:
-    """A strategy of later days is refused with the list of those there are."""
+def test_an_unknown_strategy_is_refused_with_those_there_are() -> None:
+    """The four words are listed."""
     with pytest.raises(SpecError) as caught:
-        group_spec("g", strategy="before_for_one")  # type: ignore[arg-type]
+        group_spec("g", strategy="before")  # type: ignore[arg-type]
     (line,) = caught.value.problems
     assert line.endswith(
-        "must be 'one_for_one', 'one_for_all' or 'rest_for_one', not 'before_for_one'"
+        "must be 'one_for_one', 'one_for_all', 'rest_for_one' or 'before_for_one', not 'before'"
     )
+
+
+@pytest.mark.parametrize(
+    "strategy", ["one_for_one", "one_for_all", "rest_for_one", "before_for_one"]
+)
+def test_a_group_has_one_of_four_strategies(strategy: Any) -> None:
+    """All four words are strategies of a group."""
+    assert group_spec("g", strategy=strategy).strategy == strategy

@@ -36,6 +36,10 @@ def generator() -> Any:
     yield 1
 
 
+async def streaming() -> Any:
+    yield 1
+
+
 class Counter(Worker):
     def __init__(self, start: int, step: int = 1) -> None:
         self.value = start + step
@@ -120,21 +124,26 @@ def test_handler_marks_a_function() -> None:
         ),
         (
             generator,
+            "handler",
+            "must be a plain function, not a generator function: calling that runs nothing",
+        ),
+        (
+            streaming,
             "stage",
             (
-                "must be a plain function, not a generator function: "
-                "a stage returns a value, Drop, Reject or Stop"
+                "must be a plain function, not an asynchronous generator function: "
+                "call asyncio.run() in one"
             ),
         ),
         (
             Generating,
             "worker",
-            "must have a plain on_receive: calling a generator or a coroutine runs nothing",
+            "must have a plain on_receive, not a generator function: calling that runs nothing",
         ),
         (
             Awaiting,
             "worker",
-            "must have a plain on_receive: calling a generator or a coroutine runs nothing",
+            "must have a plain on_receive, not a coroutine function: call asyncio.run() in one",
         ),
         (Counter, "handler", "must be a function, not the class Counter, recognised by itself"),
         (Actor, "stage", "must be a function or a Worker class, not the Pykka class Actor"),
@@ -154,6 +163,14 @@ def test_what_cannot_be_run_is_told_with_the_remedy(target: Any, kind: Any, prob
 def test_what_can_be_run_has_no_problem(target: Any, kind: Any) -> None:
     """Functions, and classes of the right base, are targets."""
     assert target_problem(target, kind) == ""
+
+
+@pytest.mark.parametrize(("target", "kind"), [(generator, "stage"), (Generating, "worker")])
+def test_a_generator_is_a_target_where_what_it_yields_is_passed_on(target: Any, kind: Any) -> None:
+    """In a stage a generator may stand for a function, a coroutine may not."""
+    assert target_problem(target, kind, emits=True) == ""
+    coroutines = {"stage": coroutine, "worker": Awaiting}
+    assert "not a coroutine function" in target_problem(coroutines[kind], kind, emits=True)
 
 
 def test_handler_refuses_what_is_no_function() -> None:

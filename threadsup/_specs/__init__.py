@@ -5,25 +5,29 @@ their options; a rule stands once and serves a call as well as a file. It must n
 know how anything is started.
 """
 
-from threadsup._specs.chain import ChainSpec, StageSpec, chain_spec, stage
+from threadsup._specs.chain import ChainSpec, chain_spec
 from threadsup._specs.group import GroupSpec, group_spec, member_problems
 from threadsup._specs.naming import IdSource
 from threadsup._specs.options import (
     AutoShutdown,
     ChainOptions,
     GroupOptions,
+    Key,
     Kind,
     MailboxFate,
     OnAskError,
+    OnError,
     OnExit,
     OnFull,
     OnResult,
     Restart,
     Routing,
     StageOptions,
+    StageRouting,
     Strategy,
     WorkerOptions,
 )
+from threadsup._specs.stage import StageSpec, fitted, stage
 from threadsup._specs.supervisor import (
     Budget,
     ChildSpec,
@@ -47,15 +51,18 @@ __all__ = [
     "GroupSpec",
     "Handler",
     "IdSource",
+    "Key",
     "Kind",
     "MailboxFate",
     "OnAskError",
+    "OnError",
     "OnExit",
     "OnFull",
     "OnResult",
     "Restart",
     "Routing",
     "StageOptions",
+    "StageRouting",
     "StageSpec",
     "Strategy",
     "SupervisorOptions",
@@ -64,6 +71,7 @@ __all__ = [
     "WorkerOptions",
     "WorkerSpec",
     "chain_spec",
+    "fitted",
     "group_spec",
     "handler",
     "kind_of",

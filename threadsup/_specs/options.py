@@ -9,19 +9,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
+from threadsup._policy.retry import Retry
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from threadsup._exits import ChildId
+    from threadsup._policy.autoscale import Autoscale
     from threadsup._policy.backoff import Backoff
+    from threadsup._policy.batch import Batch
+    from threadsup._policy.rate import Rate
 
 __all__ = [
     "AutoShutdown",
     "ChainOptions",
     "GroupOptions",
+    "Key",
     "Kind",
     "MailboxFate",
     "OnAskError",
+    "OnError",
     "OnExit",
     "OnFull",
     "OnResult",
@@ -30,20 +37,24 @@ __all__ = [
     "RunOptions",
     "ScopeOptions",
     "StageOptions",
+    "StageRouting",
     "Strategy",
     "WorkerOptions",
 ]
 
 Restart: TypeAlias = Literal["permanent", "transient", "temporary"]
-Strategy: TypeAlias = Literal["one_for_one", "one_for_all", "rest_for_one"]
+Strategy: TypeAlias = Literal["one_for_one", "one_for_all", "rest_for_one", "before_for_one"]
 OnFull: TypeAlias = Literal["wait", "raise", "drop_new", "drop_old"]
 MailboxFate: TypeAlias = Literal["keep", "drop"]
 OnAskError: TypeAlias = Literal["crash", "reply"]
 Routing: TypeAlias = Literal["random", "round_robin", "partition", "least_loaded"]
+StageRouting: TypeAlias = Literal["round_robin", "random", "least_loaded", "partition", "broadcast"]
 Kind: TypeAlias = Literal["task", "handler", "worker", "pykka", "stage"]
 AutoShutdown: TypeAlias = Literal["never", "any", "all"]
 OnExit: TypeAlias = Literal["stop", "drain"]
 OnResult: TypeAlias = Callable[[Any], object]
+OnError: TypeAlias = Literal["crash", "reject"] | Retry
+Key: TypeAlias = Callable[[Any], object]
 
 
 class RunOptions(TypedDict, total=False):
@@ -79,10 +90,16 @@ class WorkerOptions(RunOptions, ScopeOptions, total=False):
 
 
 class StageOptions(RunOptions, total=False):
-    """Options of a stage; with `None` it takes the chain's `capacity` and `on_full`."""
+    """Options of a stage; `None` takes the chain's `capacity`, `on_full`, `on_error`."""
 
+    workers: int | Autoscale
+    routing: StageRouting
+    key: Key | None
     capacity: int | None
     on_full: OnFull | None
+    on_error: OnError | None
+    batch: Batch | None
+    rate: Rate | None
 
 
 class GroupOptions(ScopeOptions, total=False):
@@ -98,3 +115,5 @@ class ChainOptions(ScopeOptions, total=False):
     capacity: int
     on_full: OnFull
     on_result: OnResult | None
+    on_error: OnError
+    rate: Rate | None

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from threadsup._checks import flag, ident, number, one_of, optional, seconds, shown, unknown, whole
 from threadsup._policy.backoff import Backoff
+from threadsup._policy.batch import Batch
+from threadsup._policy.rate import Rate
+from threadsup._policy.retry import Retry
 from threadsup._specs.targets import name_of
 
 if TYPE_CHECKING:
@@ -23,8 +26,11 @@ if TYPE_CHECKING:
     from threadsup._checks import Rule
 
 __all__ = [
+    "BATCH",
     "BUDGET_RULES",
+    "ON_ERROR",
     "ON_FULL",
+    "RATE",
     "RUN_RULES",
     "SCOPE_RULES",
     "STRATEGY",
@@ -50,8 +56,25 @@ def _kwargs(value: object) -> str:
     return "" if all(type(key) is str for key in value) else "must have names as keys"
 
 
-STRATEGY = one_of("one_for_one", "one_for_all", "rest_for_one")
+def _on_error(value: object) -> str:
+    if type(value) is Retry or (type(value) is str and value in ("crash", "reject")):
+        return ""
+    return f"must be 'crash', 'reject' or a Retry, not {shown(value)}"
+
+
+def _batch(value: object) -> str:
+    return "" if type(value) is Batch else f"must be a Batch, not {shown(value)}"
+
+
+def _rate(value: object) -> str:
+    return "" if type(value) is Rate else f"must be a Rate, not {shown(value)}"
+
+
+STRATEGY = one_of("one_for_one", "one_for_all", "rest_for_one", "before_for_one")
 ON_FULL = one_of("wait", "raise", "drop_new", "drop_old")
+ON_ERROR: Rule = _on_error
+BATCH: Rule = _batch
+RATE: Rule = _rate
 
 RUN_RULES: Mapping[str, Rule] = {
     "id": optional(ident),

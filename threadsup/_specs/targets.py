@@ -34,6 +34,7 @@ __all__ = [
     "kind_of",
     "kind_of_stage",
     "name_of",
+    "of_one_item",
     "target_problem",
 ]
 
@@ -114,29 +115,30 @@ def _class_kind(target: object) -> Kind | None:
     return None
 
 
-def target_problem(target: object, kind: Kind) -> str:
-    """Return why `target` cannot be run as a `kind`, `""` if it can."""
+def target_problem(target: object, kind: Kind, *, emits: bool = False) -> str:
+    """Return why `target` cannot be run as a `kind`, `""` if it can.
+
+    Args:
+        target: Anything.
+        kind: What it is to be.
+        emits: Whether it may generate: each value that it yields is passed on.
+    """
     kind_of_class = _class_kind(target)
     if kind in ("worker", "pykka"):
         base = "Worker" if kind == "worker" else "pykka.ThreadingActor"
         if kind_of_class != kind:
             return f"must be a subclass of {base}, not {shown(target)}"
-        return _hook_problem(target) if kind == "worker" else ""
+        hook = getattr(target, "on_receive", None) if kind == "worker" else None
+        what = next(_not_plain(hook, emits=emits), "")
+        return what and f"must have a plain on_receive, not {what}"
     if kind_of_class == "pykka" and kind == "stage":
         return f"must be a function or a Worker class, not the Pykka class {name_of(target)}"
     if kind_of_class:
         return f"must be a function, not {shown(target)}, recognised by itself"
-    return next(_function_problems(target, kind), "")
+    return next(_function_problems(target, kind, emits=emits), "")
 
 
-def _hook_problem(target: Any) -> str:
-    on_receive = getattr(target, "on_receive", None)
-    if inspect.isgeneratorfunction(on_receive) or inspect.iscoroutinefunction(on_receive):
-        return "must have a plain on_receive: calling a generator or a coroutine runs nothing"
-    return ""
-
-
-def _function_problems(target: object, kind: Kind) -> Iterator[str]:
+def _function_problems(target: object, kind: Kind, *, emits: bool) -> Iterator[str]:
     if isinstance(target, Worker | pykka.Actor):
         yield f"must be the class {type(target).__name__}, not an instance of it"
     if isinstance(target, type) and issubclass(target, pykka.Actor):
@@ -146,13 +148,23 @@ def _function_problems(target: object, kind: Kind) -> Iterator[str]:
     if not callable(target):
         expected = "a function" if kind == "handler" else "a function or a Worker class"
         yield f"must be {expected}, not {shown(target)}"
+    for what in _not_plain(target, emits=emits):
+        yield f"must be a plain function, not {what}"
+
+
+def _not_plain(target: object, *, emits: bool) -> Iterator[str]:
+    """Yield what kind of function `target` is whose call runs nothing, and the remedy."""
     if inspect.iscoroutinefunction(target):
-        yield "must be a plain function, not a coroutine function: call asyncio.run() in one"
-    if inspect.isgeneratorfunction(target):
-        why = "a stage returns a value, Drop, Reject or Stop"
-        if kind != "stage":
-            why = "calling that runs nothing"
-        yield f"must be a plain function, not a generator function: {why}"
+        yield "a coroutine function: call asyncio.run() in one"
+    if inspect.isasyncgenfunction(target):
+        yield "an asynchronous generator function: call asyncio.run() in one"
+    if inspect.isgeneratorfunction(target) and not emits:
+        yield "a generator function: calling that runs nothing"
+
+
+def of_one_item(value: Any) -> str:
+    """Check that `value` is a function that can be called with an item."""
+    return target_problem(value, "handler") or arity_problem(value, "stage", (), {})
 
 
 def arity_problem(

@@ -136,7 +136,10 @@ def worker_defaults(kind: Kind) -> WorkerOptions:
 
 
 def worker_problems(
-    values: Mapping[str, Any], rules: Mapping[str, Rule] = WORKER_RULES
+    values: Mapping[str, Any],
+    rules: Mapping[str, Rule] = WORKER_RULES,
+    *,
+    emits: bool = False,
 ) -> list[str]:
     """Return what is wrong with the options of a worker, or of a stage.
 
@@ -144,6 +147,7 @@ def worker_problems(
         values: Options by name, `target` and `kind` among them. What is absent is
             not wrong: a file's target may be unknown while the rest is checked.
         rules: Those of a worker, or a stage's.
+        emits: Whether what a generator yields is passed on, as from a stage.
     """
     problems = check_all(rules, values)
     wrong = {line.partition(":")[0] for line in problems}
@@ -153,7 +157,7 @@ def worker_problems(
         )
     if {"target", "kind"} <= values.keys() and "kind" not in wrong:
         target, kind = values["target"], values["kind"]
-        problem = target_problem(target, kind)
+        problem = target_problem(target, kind, emits=emits)
         if not problem and not wrong & {"args", "kwargs"}:
             problem = arity_problem(target, kind, values.get("args", ()), values.get("kwargs", {}))
         if problem:
