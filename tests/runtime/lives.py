@@ -10,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tests.helpers import Gate, Recorder
+from threadsup._cell import _counts_of
 from threadsup._exits import Shutdown
 from threadsup._runtime.actor import Life
 from threadsup._runtime.context import Context, StopToken
@@ -59,7 +60,10 @@ class FakeHost:
     def exited(self, life: Life, reason: ExitReason, cause: BaseException | None) -> None:
         self.ends(End(life, reason, cause))
 
-    def dead_letter(self, life: Life, message: Any, reason: str, error: str) -> None:
+    def dead_letter(
+        self, life: Life, message: Any, reason: str, error: str, traceback: str
+    ) -> None:
+        del traceback
         assert reason == "failed"
         self.letters(Letter(life, message, error))
 
@@ -134,7 +138,8 @@ class Lives:
     def counts(self) -> dict[str, int]:
         """Return the sums over all lives; what is accepted is everything else together."""
         names = ("taken", "handled", "failed", "abandoned", "retried")
-        sums = {name: sum(getattr(life, name) for life in self.all) for name in names}
+        of_each = [_counts_of(life) for life in self.all]
+        sums = {name: sum(counts[name] for counts in of_each) for name in names}
         taken = sums.pop("taken")
         mailbox = self.mailbox
         sums["failed"] += sums.pop("abandoned")

@@ -30,7 +30,7 @@ def full(capacity: int = 1, on_full: OnFull = "wait", **options: Any) -> Mailbox
 def take(mailbox: Mailbox) -> Any:
     """Take one message or token, as the loop of a worker does."""
     raw = mailbox.get()
-    if mailbox.senders and mailbox.qsize() <= mailbox.half:
+    if mailbox.senders and mailbox.qsize() - len(mailbox.tokens) <= mailbox.half:
         mailbox.wake_senders()
     if type(raw) is Token:
         mailbox.took_token()
@@ -212,14 +212,44 @@ def test_a_sender_is_woken_when_the_mailbox_runs_empty(sleepers: Recorder[Wakeup
 
 
 def test_a_sender_is_woken_behind_tokens(sleepers: Recorder[Wakeup]) -> None:
-    """Tokens left in the queue hide the room only until they are taken."""
+    """Tokens left in the queue take no room, though the consumer does not come to them."""
     mailbox = full(1)
     sender = run(mailbox.put, "more")
     sleepers.wait_for(1)
     mailbox.put_token(END)
     assert take(mailbox) == 0
-    assert take(mailbox) is END
     sender.result()
+    assert take(mailbox) is END
+    assert take(mailbox) == "more"
+
+
+def test_a_token_that_is_just_put_is_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted, and not yet in the queue, it does not pass for a message that was taken."""
+    mailbox = full(1)
+    lock, enqueue = mailbox._lock, mailbox._enqueue
+    looking = Gate("the look of a sender")
+    looking.open()
+
+    class Seen:
+        def __enter__(self) -> None:
+            looking.meet()
+            lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            lock.release()
+
+    senders: list[Running[bool]] = []
+
+    def put(raw: Any) -> None:
+        senders.append(run(mailbox.offer, "more"))
+        looking.wait_reached(2)
+        enqueue(raw)
+
+    mailbox._lock = Seen()  # type: ignore[assignment]
+    monkeypatch.setattr(mailbox, "_enqueue", put)
+    assert mailbox.put_token(END)
+    assert not senders[0].result()
+    assert mailbox.pending == 1
 
 
 def test_a_sender_is_woken_by_the_token_a_consumer_takes_for_a_signal(

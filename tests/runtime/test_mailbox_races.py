@@ -376,7 +376,7 @@ def consume(mailbox: Mailbox) -> list[Any]:
     taken: deque[Any] = deque()
     while True:
         raw = mailbox.get()
-        if mailbox.senders and mailbox.qsize() <= mailbox.half:
+        if mailbox.senders and mailbox.qsize() - len(mailbox.tokens) <= mailbox.half:
             mailbox.wake_senders()
         if type(raw) is Token:
             mailbox.took_token()

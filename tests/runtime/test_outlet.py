@@ -1,7 +1,7 @@
-"""Handing on: from the hand to the next mailbox or the sink, with one outcome each.
+"""Handing on: from the hand to the next stage or the sink, with one outcome each.
 
-The next mailbox here has no consumer: what comes into it stays, and room in it is made
-by taking something out.
+The next stage here is an inlet with one mailbox that has no consumer: what comes into it
+stays, and room in it is made by taking something out.
 """
 
 from __future__ import annotations
@@ -14,15 +14,22 @@ import pytest
 from tests.helpers import Gate, Recorder
 from tests.runtime.forcing import note_sleepers
 from tests.runtime.lives import NEVER, GatedHand, Lives
+from threadsup._cell import _counts_of
 from threadsup._errors import Rejected, WorkerExited
 from threadsup._exits import Abandoned, Normal, Shutdown
 from threadsup._results import Drop, Reject, Stop
+from threadsup._runtime.aside import Aside
+from threadsup._runtime.emitting import Treatment
+from threadsup._runtime.family import Ledger
+from threadsup._runtime.inlet import BadKey, Inlet
 from threadsup._runtime.mailbox import Mailbox, Token
-from threadsup._runtime.outlet import Outlet, StageBehaviour
+from threadsup._runtime.outlet import Outlet
 from threadsup._runtime.pykka_compat import Envelope, fail
+from threadsup._runtime.stage import StageBehaviour
+from threadsup._runtime.timings import Timings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from threadsup._runtime.actor import Life
     from threadsup._specs import OnFull
@@ -34,8 +41,27 @@ def same(item: Any) -> Any:
     return item
 
 
+class Nobody:
+    """The services of a tree, none of which is needed here."""
+
+    def post(self, call: Callable[[Any], None], argument: object) -> None:
+        raise AssertionError("nothing here is for the supervisor")
+
+    def set_timer(self, owner: Any, key: None, number: int, at: float | None) -> None:
+        raise AssertionError("nothing here takes time")
+
+    def settle(self, future: Any, value: Any = None, error: BaseException | None = None) -> None:
+        raise AssertionError("no item here becomes many")
+
+
+def only(count: int, turn: int, load: Callable[[int], float]) -> Iterator[int]:
+    """Pick among replicas, of which there is one."""
+    del turn, load
+    return iter(range(count))
+
+
 class Stages:
-    """Lives of one stage, and the mailbox behind it."""
+    """Lives of one replica of a stage, and the mailbox of the one behind it."""
 
     def __init__(
         self, capacity: int | None = None, on_full: OnFull = "wait", last: bool = False
@@ -44,7 +70,15 @@ class Stages:
         self.lost: list[tuple[Any, str]] = []
         self.next = Mailbox("next", capacity, on_full, self._lose)
         self.results: Recorder[Any] = Recorder()
-        self.outlet = Outlet(None if last else self.next, self.results if last else None)
+        self.passed: Recorder[Token] = Recorder()
+        """Tokens that have come through."""
+        ledger = Ledger(Nobody().settle)
+        self.inlet = Inlet("next", "round_robin", ledger, pick=only)
+        self.inlet.on_full = on_full
+        self.inlet.link((self.next,), (self.next,))
+        sink = self.results if last else None
+        self.outlet = Outlet(ledger, None if last else self.inlet, sink, self.passed)
+        self._parts = self.outlet, Aside(self.lives.mailbox, Nobody()), Timings(), Treatment()
 
     def _lose(self, raws: list[Any], why: str) -> None:
         for raw in raws:
@@ -55,7 +89,7 @@ class Stages:
     def begin(self, fn: Callable[[Any], Any] = same, hand: Any = None) -> Life:
         """Begin the next life of the stage."""
         life = self.lives.make("stage", hand)
-        life.launch(StageBehaviour(life, self.outlet, function=fn))
+        life.launch(StageBehaviour(life, *self._parts, function=fn))
         self.lives.host.ups.wait_until(lambda ups: life in ups)
         return life
 
@@ -64,6 +98,11 @@ class Stages:
         raw = self.next.get(timeout=5)
         self.next.wake_senders()
         return raw
+
+    def count(self, *names: str) -> tuple[int, ...]:
+        """Return the sums of these counters over all lives."""
+        of_each = [_counts_of(life) for life in self.lives.all]
+        return tuple(sum(counts[name] for counts in of_each) for name in names)
 
     def left(self) -> list[Any]:
         """Return what is in the next mailbox, and close it."""
@@ -99,7 +138,7 @@ def test_a_result_goes_to_the_next_mailbox_with_its_future() -> None:
     assert future.running()
     stages.lives.stop(life)
     assert stages.lives.counts() == {"handled": 2}
-    assert life.completed == 0
+    assert stages.count("completed", "handed") == (0, 2)
 
 
 @pytest.mark.parametrize("last", [False, True])
@@ -113,7 +152,7 @@ def test_a_marker_ends_the_item_where_it_is(last: bool) -> None:
     assert isinstance(futures[1].exception(5), Rejected)
     assert futures[2].result(5) is stopped
     assert stages.lives.end(life).reason == Normal()
-    assert (life.dropped, life.completed) == (2, 0)
+    assert stages.count("dropped", "completed", "handed") == (2, 0, 0)
     assert stages.lives.counts() == {"handled": 2, "failed": 1}
     assert (stages.left(), stages.results.items) == ([], [])
 
@@ -126,24 +165,42 @@ def test_the_last_stage_completes_items() -> None:
     assert stages.lives.ask(2).result(5) == 3
     assert stages.results.items == [2, 3]
     stages.lives.stop(life)
-    assert life.completed == 2
+    assert stages.count("completed", "handed") == (2, 0)
 
 
-def test_a_token_goes_on_behind_the_results_before_it() -> None:
-    """And at the end of its way it is told so; where there is no way, too."""
-    arrived: list[str] = []
+def test_a_token_is_through_behind_the_results_before_it() -> None:
+    """Who waits for it finds these with the next stage."""
     stages = Stages()
+    there: list[Any] = []
+    stages.outlet.pass_token = lambda token: there.append((token, stages.next.pending))
     life = stages.begin()
-    token = Token(lambda: arrived.append("arrived"), lambda: arrived.append("lost"))
+    token = Token(lambda: None)
     stages.lives.mailbox.put(1)
     stages.lives.mailbox.put_token(token)
-    assert stages.take() == 1
-    assert stages.take() is token
+    stages.lives.stop(life, drain=True)
+    assert there[0] == (token, 1)
+
+
+def test_a_token_does_not_pass_a_result_that_waits_for_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nor in the next life, to which the result is left."""
+    threads = asleep(monkeypatch)
+    stages = Stages(1)
+    stages.next.put("full")
+    token = Token(lambda: None)
+    stages.lives.mailbox.put(1)
+    stages.lives.mailbox.put_token(token)
+    life = stages.begin()
+    wait_asleep(threads, life)
     stages.lives.stop(life)
-    stages.next.close("over")
-    stages.outlet.pass_token(token)
-    Outlet(None).pass_token(token)
-    assert arrived == ["lost", "arrived"]
+    assert stages.passed.items == []
+    life = stages.begin()
+    wait_asleep(threads, life)
+    assert stages.passed.items == []
+    assert [stages.take() for _ in range(2)] == ["full", 1]
+    assert stages.passed.wait_for(1) == [token]
+    stages.lives.stop(life)
 
 
 # -- a mailbox that does not take it ----------------------------------------------------
@@ -158,9 +215,9 @@ def test_a_result_waits_for_room(monkeypatch: pytest.MonkeyPatch, on_full: OnFul
     for item in (1, 2, 3):
         stages.lives.mailbox.put(item)
     wait_asleep(threads, life)
-    assert stages.outlet.waiting == 1
+    assert stages.outlet.kept == 1
     assert [stages.take() for _ in range(3)] == [1, 2, 3]
-    assert stages.outlet.waiting == 0
+    assert stages.outlet.kept == 0
     stages.lives.stop(life)
     assert stages.lives.counts() == {"handled": 3}
 
@@ -243,11 +300,12 @@ def test_a_stage_asked_to_stop_while_it_waits_leaves_its_result_to_the_next_life
         life = stages.begin()
         wait_asleep(threads, life)
         assert stages.lives.stop(life) == Shutdown("told to")
-        assert stages.outlet.waiting == 1
+        assert stages.outlet.kept == 1
     life = stages.begin()
     assert [stages.take() for _ in range(3)] == [1, 2, 3]
     stages.lives.stop(life)
     assert stages.lives.counts() == {"handled": 3}
+    assert stages.count("handed") == (3,)
 
 
 def test_a_stage_asked_to_stop_before_it_waits_does_not() -> None:
@@ -266,7 +324,7 @@ def test_a_stage_asked_to_stop_before_it_waits_does_not() -> None:
     life.ask_to_stop(Shutdown(), NEVER)
     gate.open()
     stages.lives.end(life)
-    assert stages.outlet.waiting == 1
+    assert stages.outlet.kept == 1
     stages.take()
     stages.lives.stop(stages.begin())
     assert stages.left() == [1]
@@ -297,10 +355,10 @@ def keep_at(outlet: Outlet, where: str) -> Gate:
     gate = Gate(f"{where} keeping")
     keep = outlet.keep
 
-    def held(result: Any, life: Life) -> bool:
+    def held(result: Any, inlet: Any, life: Life, *, within: bool = True) -> bool:
         if where == "before":
             gate.meet()
-        kept = keep(result, life)
+        kept = keep(result, inlet, life, within=within)
         if where == "after":
             gate.meet()
         return kept
@@ -341,7 +399,7 @@ def test_a_result_that_comes_after_the_fence_is_undelivered() -> None:
     gate.open()
     stages.lives.end(old)
     assert isinstance(future.exception(5), WorkerExited)
-    assert stages.outlet.waiting == 0
+    assert stages.outlet.kept == 0
     assert stages.take() == "full"
     stages.lives.stop(new)
     assert [item for item, _ in stages.lost] == [1]
@@ -350,7 +408,7 @@ def test_a_result_that_comes_after_the_fence_is_undelivered() -> None:
 
 @pytest.mark.parametrize("where", ["before", "after"])
 def test_a_stage_that_has_ended_for_good_leaves_no_result(where: str) -> None:
-    """Given up before or after its result was kept, that is counted, and its future ends."""
+    """Given up before its result was kept, that is undelivered; after, it is taken out."""
     stages = Stages(1)
     gate = keep_at(stages.outlet, where)
     stages.next.put("full")
@@ -358,12 +416,19 @@ def test_a_stage_that_has_ended_for_good_leaves_no_result(where: str) -> None:
     future = stages.lives.ask(1)
     gate.wait_reached()
     life.fence(GIVEN_UP)
-    stages.outlet.lose("it has ended")
+    left = stages.outlet.take_out()
     gate.open()
     stages.lives.end(life)
-    assert isinstance(future.exception(5), WorkerExited)
-    assert len(stages.lost) == stages.next.undelivered == 1
-    assert stages.outlet.waiting == 0
+    assert [(message_of(raw), inlet) for raw, inlet in left] == [(1, stages.inlet)] * (
+        where == "after"
+    )
+    for raw, inlet in left:
+        inlet.adopt([raw])  # room or not
+    lost = [(1, "its stage was abandoned before it was handed on")]
+    assert stages.lost == (lost if where == "before" else [])
+    stages.next.close("over")
+    assert future.done() == (where == "before")
+    assert stages.outlet.kept == 0
 
 
 def test_a_result_of_a_stage_that_was_given_up_on_counts_for_nothing() -> None:
@@ -420,10 +485,10 @@ def test_an_item_in_the_sink_is_completed_or_has_failed(first: str) -> None:
     stages.lives.end(life)
     if first == "fence":
         assert isinstance(future.exception(5), WorkerExited)
-        assert (life.completed, life.abandoned) == (0, 1)
+        assert stages.count("completed", "abandoned") == (0, 1)
     else:
         assert future.result(5) == 1
-        assert (life.completed, life.abandoned) == (1, 0)
+        assert stages.count("completed", "abandoned") == (1, 0)
 
 
 def test_a_life_whose_result_is_gone_leaves_the_room_to_the_next_in_line(
@@ -447,3 +512,26 @@ def test_a_life_whose_result_is_gone_leaves_the_room_to_the_next_in_line(
 
     behind.join()
     stages.lives.stop(life)
+
+
+def test_a_result_whose_key_is_lost_is_undelivered() -> None:
+    """Its key could be made when it was kept, and now cannot: it is in nobody's way."""
+    stages = Stages(1)
+    stages.next.put("full")
+    life = stages.lives.make("stage")
+    assert stages.outlet.keep("bad", stages.inlet, life)
+    assert stages.outlet.keep("good", stages.inlet, life)
+    assert not stages.outlet.hand_on()
+    hand_on = stages.inlet.hand_on
+
+    def fail_once(raw: Any) -> bool:
+        if raw == "bad":
+            raise BadKey(ValueError("no key"))
+        return hand_on(raw)
+
+    vars(stages.inlet)["hand_on"] = fail_once
+    assert not stages.outlet.hand_on()
+    assert stages.lost == [("bad", "its key could not be made: ValueError: no key")]
+    assert stages.take() == "full"
+    assert stages.outlet.hand_on()
+    assert stages.left() == ["good"]

@@ -16,11 +16,14 @@ from __future__ import annotations
 
 import contextvars
 import threading
+from collections import deque
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 from threadsup._errors import WorkerExited
-from threadsup._exits import Crashed, ExitReason, describe_exception, reason_of
+from threadsup._exits import Crashed, ExitReason, describe_exception, format_traceback, reason_of
+from threadsup._runtime.bundle import Bundle, messages_of
 from threadsup._runtime.context import Context, StopToken, enter, leave
 from threadsup._runtime.mailbox import Mailbox, Token
 from threadsup._runtime.pykka_compat import Envelope, fail
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
     from threadsup._exits import ChildId
     from threadsup._runtime.interrupt import Guard
+    from threadsup._runtime.limiter import Limiter
 
 __all__ = ["Behaviour", "Host", "Life"]
 
@@ -46,7 +50,9 @@ class Host(Protocol):
     def exited(self, life: Life, reason: ExitReason, cause: BaseException | None) -> None:
         """The life is over; `cause` is there when it never was up. Called once."""
 
-    def dead_letter(self, life: Life, message: Any, reason: str, error: str) -> None:
+    def dead_letter(
+        self, life: Life, message: Any, reason: str, error: str, traceback: str
+    ) -> None:
         """A message has failed for good."""
 
     def fail_quietly(self, future: Any, error: BaseException) -> None:
@@ -79,23 +85,33 @@ class Life:
         "_host",
         "abandoned",
         "attempts",
+        "closes",
         "completed",
         "context",
         "doing",
         "dropped",
+        "emitting",
         "end",
         "failed",
         "fenced",
+        "finished",
+        "granted",
         "guard",
         "hand",
+        "handed",
         "handled",
         "id",
+        "limiter",
         "mailbox",
         "max_attempts",
         "number",
+        "passed",
+        "rest",
         "retried",
         "since",
+        "stale",
         "taken",
+        "tap_failures",
         "thread",
         "token",
         "up",
@@ -130,20 +146,38 @@ class Life:
         """Since when: the message in hand, or what `doing` says."""
         self.hand: list[Any] = [] if hand is None else hand
         """The message in hand, if any; who pops it decides its outcome."""
+        mailbox.hand = self.hand
         self.attempts = 0
         """How often the message in hand was tried before."""
         self.end: Token | None = None
         """Comes behind what is to be handled before it ends. One of its own: that of
         a life that ended sooner may still be queued, and means nothing to this one."""
-        self.taken = 0
-        self.handled = 0
-        self.failed = 0
-        self.retried = 0
-        self.abandoned = 0
+        self.taken = self.handled = self.failed = self.retried = self.abandoned = 0
         self.completed = 0
         """Of a stage: items that reached the sink."""
         self.dropped = 0
         """Of a stage: items that ended at `Drop` or `Stop`."""
+        self.handed = 0
+        """Of a stage: results that went on to the next stage, or are kept for it."""
+        self.passed = 0
+        """Of a stage: items that are both handled and handed, counted once."""
+        self.finished = 0
+        """Of a stage: items that are both handled and completed, counted once."""
+        self.tap_failures = 0
+        """Of a stage: calls of taps that raised."""
+        self.emitting = False
+        """Of a stage: whether it is in the middle of an item that becomes several."""
+        self.rest: deque[Any] = deque()
+        """Of a batch that is handled: messages that are not settled yet. Who pops one
+        decides its outcome, as with the hand."""
+        self.closes = 0.0
+        """Until when a batch waits for more, on the monotonic clock; 0: not known."""
+        self.limiter: Limiter | None = None
+        """What says when it may begin with a message, if it is held to a rate."""
+        self.granted = False
+        """Whether that was said for the next message."""
+        self.stale = False
+        """Whether it is to look anew at what it does with results, before the next message."""
 
     # -- for who administers it -----------------------------------------------------
 
@@ -153,7 +187,8 @@ class Life:
         Raises:
             RuntimeError: the thread could not be started.
         """
-        name = f"threadsup-{self.id}-{self.number}"
+        parts = self.id if isinstance(self.id, tuple) else (self.id,)
+        name = f"threadsup-{'/'.join(map(str, parts))}-{self.number}"
         # An empty context, on every version: a worker lives long and must not pin
         # the context variables of whoever happened to start it.
         run = contextvars.Context().run
@@ -171,6 +206,11 @@ class Life:
             self.token.ask(reason, by)
             self.mailbox.wake()
 
+    def renew(self) -> None:
+        """Have it look anew at what it does with results, before its next message."""
+        self.stale = True
+        self.token.notice()
+
     def fence(self, reason: ExitReason) -> None:
         """Cut the incarnation off: what it still does counts for nothing. Never blocks.
 
@@ -181,12 +221,25 @@ class Life:
         self.up = False
         self.token.fence(reason)
         self.mailbox.wake()
-        try:
-            raw = self.hand.pop()
-        except IndexError:
-            return
-        self.abandoned += 1
-        self.settle_failed(raw, WorkerExited(f"{self.id!r} was {reason}", reason), quiet=True)
+        left = []
+        with suppress(IndexError):
+            left += [each for _, each in messages_of(self.hand.pop(), 0)]
+        with suppress(IndexError):
+            while True:
+                left.append(self.rest.popleft()[1])
+        for each in left:
+            self.abandoned += 1
+            error = WorkerExited(f"{self.id!r} was {reason}", reason)
+            self.settle_failed(each, error, quiet=True)
+
+    @property
+    def in_hand(self) -> int:
+        """How many messages are in hand: mostly one or none."""
+        raw = next(iter(self.hand), None)  # one look: it may be gone in between
+        rest = len(self.rest)
+        if raw is None:
+            return rest + (self.emitting and not self.fenced)
+        return rest + len(raw.messages) if type(raw) is Bundle else rest + 1
 
     # -- the boundary ---------------------------------------------------------------
 
@@ -250,14 +303,18 @@ class Life:
             raw = self.hand.pop()
         except IndexError:
             return  # nothing was, or it was fenced and the fence has settled it
-        tried = self.attempts + 1
-        if tried < self.max_attempts and isinstance(reason, Crashed):
+        again = []
+        for attempts, each in messages_of(raw, self.attempts):
+            tried = attempts + 1
+            if tried < self.max_attempts and isinstance(reason, Crashed):
+                again.append((each, tried))
+            else:
+                self.failed += 1
+                self.settle_failed(each, error)
+        for each, tried in reversed(again):  # the last first: each goes to the front
             self.taken -= 1  # it is queued again, and will be taken again
             self.retried += 1
-            self.mailbox.give_back(raw, tried)
-            return
-        self.failed += 1
-        self.settle_failed(raw, error)
+            self.mailbox.give_back(each, tried)
 
     def settle_failed(self, raw: Any, error: BaseException, *, quiet: bool = False) -> None:
         """Tell the asker, and leave a dead letter.
@@ -279,4 +336,5 @@ class Life:
                 self._host.fail_quietly(raw.reply_to, answer)
             else:
                 fail(raw.reply_to, answer)
-        self._host.dead_letter(self, message, "failed", describe_exception(error))
+        text = describe_exception(error), format_traceback(error)
+        self._host.dead_letter(self, message, "failed", *text)

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any, Protocol, final
 from threadsup._exits import Shutdown, WorkerExit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from threadsup._exits import ChildId, ExitReason
 
 __all__ = [
@@ -106,7 +108,17 @@ class StopToken:
     sees `asked` before it sleeps, or asking sees what is parked and pokes it.
     """
 
-    __slots__ = ("_lock", "_parked", "_task", "_told", "asked", "by", "fenced", "reason")
+    __slots__ = (
+        "_lock",
+        "_parked",
+        "_task",
+        "_told",
+        "asked",
+        "by",
+        "fenced",
+        "look",
+        "reason",
+    )
 
     def __init__(self, *, task: bool) -> None:
         self._lock = threading.Lock()
@@ -114,6 +126,9 @@ class StopToken:
         self._task = task
         self._told = False
         self.asked = False
+        self.look = False
+        """Whether there is something to see to before the next message: one word for
+        the loop to look at, instead of one for each of a stop, a pause and a limit."""
         self.by = inf
         """When the time for stopping is up, on the monotonic clock."""
         self.fenced = False
@@ -123,12 +138,26 @@ class StopToken:
     def ask(self, reason: ExitReason, by: float) -> None:
         """Ask the incarnation to stop until `by`. Never blocks for long."""
         with self._lock:
-            self.asked = True
+            self.asked = self.look = True
             self.reason = reason
             self.by = min(self.by, by)
             parked = self._parked  # once: the end of a wait clears it without the lock
             if parked is not None:
                 parked.poke()
+
+    def notice(self) -> None:
+        """Have the loop look before its next message. Never blocks for long."""
+        with self._lock:
+            self.look = True
+
+    def look_away(self, needed: Callable[[], bool]) -> None:
+        """Have the loop look no more unless it was asked to stop, or it is `needed`.
+
+        Asked behind the lock: who makes it needed says so before `notice`, so either
+        it is seen here, or that comes after.
+        """
+        with self._lock:
+            self.look = self.asked or needed()
 
     def fence(self, reason: ExitReason) -> None:
         """End every wait of the incarnation from now on. Never blocks for long."""

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any, Final, final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["END", "WAKE", "Lanes", "Token"]
+    from threadsup._runtime.bundle import Tried
+
+__all__ = ["END", "RESUME", "WAKE", "Carried", "Lanes", "Token", "carried", "plain"]
 
 
 @final
@@ -29,24 +31,51 @@ class Token:
     Recognised by its exact type, so that no message can pretend to be one.
     """
 
-    __slots__ = ("arrived", "lost")
+    __slots__ = ("arrived", "lost", "split")
 
     def __init__(
         self,
         arrived: Callable[[], None] | None = None,
         lost: Callable[[], None] | None = None,
+        split: Callable[[int], list[Token]] | None = None,
     ) -> None:
         self.arrived = arrived
         """What to call at the end of its way."""
         self.lost = lost
         """What to call instead if it can never get there."""
+        self.split = split
+        """Makes several of it, where what was before it is put into several queues."""
 
 
 WAKE: Final = Token()
 """Tells a consumer that sleeps to look at the signals."""
 
+RESUME: Final = Token()
+"""Tells a stage to go on with what it has set aside."""
+
 END: Final = Token()
 """Tells a consumer that it has handled all that was to be handled."""
+
+
+@final
+class Carried:
+    """A message on its way into another mailbox, with the attempts it has cost so far."""
+
+    __slots__ = ("attempts", "raw")
+
+    def __init__(self, raw: Any, attempts: int) -> None:
+        self.raw = raw
+        self.attempts = attempts
+
+
+def carried(raw: Any, attempts: int) -> Any:
+    """Return what carries the attempts of a message along, if there were any."""
+    return Carried(raw, attempts) if attempts and type(raw) is not Token else raw
+
+
+def plain(raw: Any) -> Any:
+    """Return the message that is carried."""
+    return raw.raw if type(raw) is Carried else raw
 
 
 class Lanes:
@@ -56,7 +85,16 @@ class Lanes:
     mailbox's.
     """
 
-    __slots__ = ("_enqueue", "_queue", "_tokens", "get", "qsize", "returned", "signals")
+    __slots__ = (
+        "_enqueue",
+        "_queue",
+        "gathered",
+        "get",
+        "qsize",
+        "returned",
+        "signals",
+        "tokens",
+    )
 
     def __init__(self) -> None:
         self._queue: SimpleQueue[Any] = SimpleQueue()
@@ -69,7 +107,10 @@ class Lanes:
         self.returned: deque[tuple[int, Any]] = deque()
         """Taken and given back, each with the attempts it has cost so far: comes
         before everything in the queue."""
-        self._tokens: deque[None] = deque()
+        self.gathered: deque[Tried] = deque()
+        """Taken for a batch that is not complete, each with its attempts so far: comes
+        before everything else."""
+        self.tokens: deque[None] = deque()
         """As many as there are tokens in the queue and in `returned`, or a moment more.
         No number: `signal`, also from a signal handler, adds one without a lock."""
 
@@ -87,16 +128,16 @@ class Lanes:
         self._put_token(WAKE)
 
     def _put_token(self, token: Token) -> None:
-        self._tokens.append(None)  # first: there is never a token that is not counted
+        self.tokens.append(None)  # first: there is never a token that is not counted
         self._enqueue(token)
 
     def took_token(self) -> None:
         """Note that a token has left the queue."""
-        self._tokens.pop()
+        self.tokens.pop()
 
     def nothing(self) -> Token:
         """Return a `WAKE` that was in no queue, for a consumer that finds nothing."""
-        self._tokens.append(None)
+        self.tokens.append(None)
         return WAKE
 
     def _return(self, raw: Any, attempts: int) -> None:
@@ -105,9 +146,14 @@ class Lanes:
         # be asleep already, having seen nothing here.
         self._put_token(WAKE)
 
+    def jump(self, token: Token) -> None:
+        """Put a token before everything that is queued. Never blocks, takes no lock."""
+        self.tokens.append(None)
+        self._return(token, 0)
+
     def _messages(self) -> int:
         """Count the messages in the queue: as many, or a moment less."""
-        return self.qsize() - len(self._tokens)
+        return self.qsize() - len(self.tokens)
 
     def _pop_message(self) -> list[Any]:
         """Take the oldest message out, if any; tokens on the way go to the end."""
@@ -121,13 +167,16 @@ class Lanes:
             self._enqueue(raw)
         return []
 
-    def _take_all(self) -> list[Any]:
-        """Take everything out but `WAKE`."""
-        left = [raw for _, raw in self.returned]
-        self.returned.clear()
-        for raw in left:
+    def _take_all(self, *, carry: bool = False) -> list[Any]:
+        """Take everything out but `WAKE` and `RESUME`; attempts too, to `carry` them on."""
+        left = [carried(raw, attempts * carry) for attempts, raw in self.gathered]
+        self.gathered.clear()
+        for attempts, raw in self.returned:
             if type(raw) is Token:
-                self._tokens.pop()
+                self.tokens.pop()
+            if raw is not RESUME:
+                left.append(carried(raw, attempts * carry))
+        self.returned.clear()
         return left + self._drain()
 
     def _drain(self) -> list[Any]:
@@ -138,7 +187,7 @@ class Lanes:
             while True:
                 raw = self._queue.get_nowait()
                 if type(raw) is Token:
-                    self._tokens.pop()
+                    self.tokens.pop()
                 if raw is WAKE:
                     asleep = True
                 else:

@@ -1,8 +1,7 @@
 """The mailbox: many senders, one consumer at a time, two lanes, closable, bounded.
 
-Owns the queue of one child through all its incarnations, and the waiting of
-senders for room. It must not know what is in a message, who consumes it, or why
-it is shut.
+Owns the queue of one child through all its incarnations, and what is done at its
+bound. It must not know what is in a message, who consumes it, or why it is shut.
 
 Three states. *Open*. *Shut*: senders are refused, what is queued stays for the
 next incarnation. *Closed*: shut, and what was queued has been taken over. The
@@ -16,32 +15,26 @@ Both pass through the queue's own lock. Either the put comes before the closer's
 last look into the queue, and the closer has the message; or it comes after, and
 then the sender sees that `_push` has changed and takes over what it finds, its
 own message among it, as the closer would have.
-
-Waiting for room is the same figure: a sender puts itself into `senders` and looks at
-the queue then, a consumer takes from the queue and looks at `senders` then. What has
-to see each other passes through the lock of the queue or of a deque, so nothing here
-rests on the order in which a processor makes plain stores visible.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import deque
-from contextlib import suppress
-from time import monotonic
 from typing import TYPE_CHECKING, Any, final
 
-from threadsup._errors import CallingSelfError, MailboxClosed, MailboxFull
-from threadsup._runtime.context import Wakeup, current
-from threadsup._runtime.lanes import END, WAKE, Lanes, Token
+from threadsup._errors import MailboxClosed, MailboxFull
+from threadsup._runtime.bound import Bounded
+from threadsup._runtime.lanes import END, RESUME, WAKE, Carried, Token, carried, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from threadsup._exits import ChildId
+    from threadsup._runtime.bundle import Tried
+    from threadsup._runtime.pause import Pause
     from threadsup._specs import OnFull
 
-__all__ = ["END", "WAKE", "Mailbox", "Token"]
+__all__ = ["END", "RESUME", "WAKE", "Mailbox", "Token"]
 
 
 def _ignore(messages: list[Any], why: str) -> None:
@@ -49,7 +42,7 @@ def _ignore(messages: list[Any], why: str) -> None:
 
 
 @final
-class Mailbox(Lanes):
+class Mailbox(Bounded):
     """The two lanes of one child.
 
     The consumer's side (`get`, `signals`, `returned`, `senders`) is for one
@@ -57,17 +50,15 @@ class Mailbox(Lanes):
     """
 
     __slots__ = (
-        "_capacity",
         "_closed",
-        "_lock",
+        "_heir",
         "_on_full",
         "_push",
         "_refusal",
         "_why",
-        "half",
-        "id",
+        "hand",
         "on_undelivered",
-        "senders",
+        "pause",
         "undelivered",
     )
 
@@ -78,22 +69,19 @@ class Mailbox(Lanes):
         on_full: OnFull = "wait",
         on_undelivered: Callable[[list[Any], str], None] = _ignore,
     ) -> None:
-        super().__init__()
-        self.id = id
-        self.senders: deque[Wakeup] = deque()
-        """Who waits for room; the consumer looks at it after every `get`."""
+        super().__init__(id, capacity)
         self.on_undelivered = on_undelivered
         """Gets the accepted messages that will never be handled, and why; runs
         in the thread that found them."""
         self.undelivered = 0
         """How many of those there were; written under `_lock`."""
-        self._capacity = capacity
-        self.half = 0 if capacity is None else capacity // 2
-        """At how many queued messages, or fewer, waiting senders are woken."""
+        self.pause: Pause | None = None
+        """What keeps the consumer from taking anything, if something does."""
+        self.hand: list[Any] = []
+        """What its consumer has in hand: the list itself, for others to look at."""
+        self._heir: Callable[[list[Any]], None] | None = None
+        """Who gets, instead, what would be undelivered."""
         self._on_full = on_full
-        self._lock = threading.RLock()
-        """Guards the state and the counts; never held while anything waits. Re-entrant:
-        a signal handler, or a destructor that the collector runs, may send from within."""
         self._refusal = self._refuse
         self._push: Callable[[Any], None] = self._enqueue
         self._closed = False
@@ -111,9 +99,13 @@ class Mailbox(Lanes):
             MailboxFull: no room, at once (`"raise"`) or within the time.
             MailboxClosed: the mailbox is shut or closed.
         """
-        if self._capacity is not None and self.qsize() >= self._capacity and self._is_full():
+        limit = self._limit  # once: loads are what a put costs
+        if limit is not None and self.qsize() >= limit and self._is_full():
             if self._on_full == "wait":
-                self.wait_for_room(timeout)
+                if not self.wait_for_room(timeout):
+                    elsewhere = self.elsewhere or self.put
+                    elsewhere(message, timeout)
+                    return
             elif not self._make_room(message):
                 return
         push = self._push
@@ -142,7 +134,8 @@ class Mailbox(Lanes):
         Raises:
             MailboxClosed: the mailbox is shut or closed.
         """
-        if self._capacity is not None and self.qsize() >= self._capacity and self._is_full():
+        limit = self._limit  # once: loads are what a put costs
+        if limit is not None and self.qsize() >= limit and self._is_full():
             if self._on_full in {"wait", "raise"} and self._push is not self._refusal:
                 return False
             if not self._make_room(message):
@@ -154,6 +147,44 @@ class Mailbox(Lanes):
             if self._push is not push:
                 self._take_over()
         return True
+
+    def admit(self, message: Any) -> bool:
+        """Put a message if there is room, whatever is done at the bound. Never blocks.
+
+        Raises:
+            MailboxClosed: the mailbox is shut or closed.
+        """
+        push = self._push
+        if push is not self._refusal and self._is_full():
+            return False
+        try:
+            push(message)
+        finally:
+            if self._push is not push:
+                self._take_over()
+        return True
+
+    def adopt(self, raws: list[Any]) -> None:
+        """Put messages and tokens of another mailbox behind what is here. Never blocks.
+
+        Whether there is room or not, shut or not: they were accepted before. If this
+        one is closed, too, they are lost with it.
+        """
+        with self._lock:
+            if not self._closed:
+                for raw in raws:
+                    if type(raw) is Token:
+                        self._put_token(raw)
+                    elif type(raw) is Carried:
+                        # The queue has no place for its attempts; and it has been
+                        # at the front before.
+                        self._hold_place(raw.raw, 1)
+                        self.returned.append((int(raw.attempts), raw.raw))
+                        self.wake()
+                    else:
+                        self._enqueue(raw)
+                return
+        self.lose(raws, self._why)
 
     def hand_on(self, message: Any) -> bool:
         """Put what the consumer before this one has made, unless there is no room.
@@ -177,72 +208,20 @@ class Mailbox(Lanes):
     def put_token(self, token: Token) -> bool:
         """Put a token at its place in the user lane, whether shut or full. Never blocks.
 
+        Into that of the heir, if there is one.
+
         Returns:
             `False` if the mailbox is closed: nobody would ever take it.
         """
         with self._lock:
-            if self._closed:
+            heir = self._heir
+            if self._closed and heir is None:
                 return False
-            self._put_token(token)
+            if heir is None:
+                self._put_token(token)
+        if heir is not None:
+            heir([token])
         return True
-
-    def wait_for_room(self, timeout: float | None = None, *, give_way: bool = False) -> bool:
-        """Wait until there is room; with `give_way` return `False` if asked to stop.
-
-        Returns `True` for a mailbox that is shut, too: the put that follows is
-        refused, and says why. With `give_way`, which is for `hand_on`, only for one
-        that is closed.
-
-        Raises:
-            MailboxFull: not within `timeout` seconds.
-            CallingSelfError: who waits is the one who is to make room.
-        """
-        admitted = False
-        try:
-            admitted = self._wait_in_line(timeout, give_way=give_way)
-        finally:
-            # Woken and not coming: the time was up, a stop, Ctrl-C. The room is for
-            # somebody else, and the consumer, who may be asleep, will not say so again.
-            if not admitted:
-                self.pass_on()
-        return admitted
-
-    def pass_on(self) -> None:
-        """Give the room to the next in line: for who was woken for it and put nothing."""
-        if self._admits():
-            self._wake(1)
-
-    def _wait_in_line(self, timeout: float | None, *, give_way: bool) -> bool:
-        end = None if timeout is None else monotonic() + timeout
-        while True:
-            wakeup = Wakeup()
-            self.senders.append(wakeup)
-            try:
-                if self._admits(inner=give_way):
-                    return True
-                context = current()
-                if context is not None and context.home is self:
-                    raise CallingSelfError(f"{self.id!r} would wait for room in its own mailbox")
-                left = None if end is None else end - monotonic()
-                if not wakeup.wait(left, give_way=give_way):
-                    # The time may be up in the moment in which room was made for
-                    # this very sender: not to take it then would lose the wake-up.
-                    if self._admits(inner=give_way):
-                        return True
-                    if give_way and (end is None or monotonic() < end):
-                        return False
-                    raise MailboxFull(f"no room for a message to {self.id!r} in {timeout:g} s")
-            finally:
-                with suppress(ValueError):  # the consumer took it out to wake it
-                    self.senders.remove(wakeup)
-
-    def _admits(self, *, inner: bool = False) -> bool:
-        """Tell whether a put, or an `inner` hand-on, need not wait for room."""
-        refused = self._closed if inner else self._push is self._refusal
-        return refused or not self._is_full()
-
-    def _is_full(self) -> bool:
-        return self._capacity is not None and self._messages() >= self._capacity
 
     def _make_room(self, message: Any) -> bool:
         """Do what `on_full` says at the bound; return whether to go on and put."""
@@ -258,17 +237,27 @@ class Mailbox(Lanes):
             return True
         raise self._full()
 
+    def _refuses(self, *, inner: bool) -> bool:
+        return self._closed if inner else self._push is self._refusal
+
     def _full(self) -> MailboxFull:
         return MailboxFull(f"the mailbox of {self.id!r} is full ({self._capacity} messages)")
 
     def _refuse(self, message: Any) -> None:  # noqa: ARG002 - stands in for put
-        raise MailboxClosed(f"{self.id!r} takes no messages: {self._why}")
+        raise self.refusal()
+
+    def refusal(self) -> MailboxClosed:
+        """Return what a sender is told while nothing is taken."""
+        return MailboxClosed(f"{self.id!r} takes no messages: {self._why}")
 
     def lose(self, raws: list[Any], why: str) -> None:
         """Take over what was on its way here, as undelivered. Never blocks for long."""
-        if raws:
+        heir = self._heir
+        if heir is not None:
+            heir(raws)
+        elif raws:
             self._count_undelivered(raws)
-            self.on_undelivered(raws, why)
+            self.on_undelivered([plain(raw) for raw in raws], why)
 
     def _count_undelivered(self, raws: list[Any]) -> None:
         messages = sum(type(raw) is not Token for raw in raws)
@@ -301,36 +290,84 @@ class Mailbox(Lanes):
         with self._lock:
             closed = self._closed
             if not closed:
+                self._hold_place(raw, 1)
                 self._return(raw, attempts)
             elif type(raw) is Token:
-                self._tokens.pop()
+                self.tokens.pop()
         if closed and raw is not WAKE:
+            self.lose([carried(raw, attempts)], self._why)
+
+    def come_back(self, raw: Any, attempts: int = 0, *, first: bool = False) -> bool:
+        """Put what was put away in front of what is queued. Never blocks.
+
+        Behind what was given back before, or, `first`, to the front. A token is one for
+        which `took_token` was called.
+
+        Returns:
+            `False` if the mailbox is closed: what becomes of it is the caller's to do.
+        """
+        with self._lock:
+            if self._closed:
+                return False
+            if type(raw) is Token:
+                self.tokens.append(None)
+            self._hold_place(raw, 1)
+            if first:
+                self._return(raw, attempts)
+            else:
+                self.returned.append((attempts, raw))
+                self.wake()
+        return True
+
+    def take_returned(self) -> tuple[int, Any]:
+        """Take the first of what was given back, with the attempts it has cost.
+
+        Raises:
+            IndexError: there is none.
+        """
+        attempts, raw = self.returned.popleft()
+        if type(raw) is not Token:
+            with self._lock:
+                self._hold_place(raw, -1)
+            if self.senders:
+                self.wake_senders()
+        return attempts, raw
+
+    def _hold_place(self, raw: Any, places: int) -> None:
+        """Have a message that is beside the queue count against the capacity, or no more."""
+        if type(raw) is not Token:
+            self._reserved += places
+            self._set_limit()
+
+    def gather(self, raw: Any, attempts: int) -> None:
+        """Put what was taken beside the queue: a batch is not complete. Never blocks.
+
+        It stays there when the worker is stopped, for the next one, and takes a place.
+        """
+        with self._lock:
+            closed = self._closed
+            if not closed:
+                self.gathered.append((attempts, raw))
+                self._reserved += 1
+                self._set_limit()
+        if closed:
             self.lose([raw], self._why)
+
+    def take_gathered(self) -> list[Tried]:
+        """Take what was gathered, to be handled now."""
+        with self._lock:
+            taken = list(self.gathered)
+            self.gathered.clear()
+            self._reserved -= len(taken)
+            self._set_limit()
+        if self.senders:
+            self.wake_senders()
+        return taken
 
     def count_cancelled(self) -> None:
         """Count as undelivered a message whose sender has taken it back."""
         with self._lock:
             self.undelivered += 1
-
-    def wake_senders(self) -> None:
-        """Wake as many waiting senders as there is room for, once half is free.
-
-        Not one by one: a wake-up costs a hundred times what a put does, and a
-        queue that is half empty keeps the consumer busy while they come.
-        """
-        if self._capacity is not None and (messages := self._messages()) <= self.half:
-            self._wake(self._capacity - messages)
-
-    def _wake(self, count: int | None = None) -> None:
-        # Never by asking first whether there is anybody: only taking out passes
-        # through the lock of the deque, by which a sender that has just come is seen,
-        # or sees what has just changed.
-        try:
-            while count is None or count > 0:
-                self.senders.popleft().set()
-                count = None if count is None else count - 1
-        except IndexError:
-            return
 
     # -- for who administers it -----------------------------------------------------
 
@@ -345,8 +382,12 @@ class Mailbox(Lanes):
     def open(self) -> None:
         """Take messages again."""
         with self._lock:
+            was_open = self.is_open
             self._closed = False
+            self._heir = None
             self._push = self._enqueue
+        if not was_open:
+            self._wake()  # who waits for room in one of several
 
     def close(self, why: str) -> list[Any]:
         """Shut, and take over what is queued: messages, and tokens but `WAKE`.
@@ -363,6 +404,49 @@ class Mailbox(Lanes):
             self._count_undelivered(left)
         self._wake()
         return left
+
+    def retire(self, why: str, heir: Callable[[list[Any]], None]) -> None:
+        """Close, for good, in favour of an heir: it gets what was queued, tokens too.
+
+        It also gets what is put in the very moment, and what is given back or marked
+        later. Nothing of it counts here any more.
+        """
+        with self._lock:
+            self._why = why
+            self._push = self._refusal
+        self._wake()
+        # Closed only when the heir has all of it: a mark that finds it closed is to
+        # come behind that, wherever it is by then.
+        while True:
+            with self._lock:
+                left = self._take_all(carry=True)
+                if not left:
+                    self._closed = True
+                    self._heir = heir
+                    return
+            heir(left)
+
+    def take_out(self, *, queued: bool = False) -> list[Any]:
+        """Take out what is queued, to be put elsewhere; stay as it is.
+
+        Tokens too, but for the consumer's own, which nobody else misses. With `queued`
+        without what was taken before and given back.
+        """
+        with self._lock:
+            raws = self._drain() if queued else self._take_all(carry=True)
+            left = [raw for raw in raws if type(raw) is not Token or raw.lost is not None]
+            for raw in raws if len(left) < len(raws) else ():
+                if type(raw) is Token and raw.lost is None:
+                    self._put_token(raw)
+        self._wake()
+        return left
+
+    def _take_all(self, *, carry: bool = False) -> list[Any]:
+        self._reserved -= len(self.gathered)
+        for _, raw in self.returned:
+            self._hold_place(raw, -1)
+        self._set_limit()
+        return super()._take_all(carry=carry)
 
     def drop(self) -> list[Any]:
         """Take out the queued messages and stay as it is; tokens keep their order."""
@@ -388,9 +472,25 @@ class Mailbox(Lanes):
     def pending(self) -> int:
         """Messages queued and not taken; exact when nobody is putting or taking."""
         with self._lock:
-            return max(0, self._messages() + len(self.returned))
+            return max(0, self._messages() + len(self.returned) + len(self.gathered))
+
+    @property
+    def load(self) -> int:
+        """About how much there is to do: what is queued, and what is in hand."""
+        # That a token counts for a message does no harm.
+        return self.qsize() + len(self.returned) + len(self.gathered) + len(self.hand)
 
     @property
     def is_open(self) -> bool:
         """Whether messages are taken."""
         return self._push is self._enqueue
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether what was queued has been taken over."""
+        return self._closed
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether an heir gets what would be undelivered."""
+        return self._heir is not None

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Newest"]
 
@@ -38,3 +41,19 @@ class Newest(Generic[T]):
         """Return what is kept, newest last. From any thread."""
         with self._lock:
             return tuple(self._items)
+
+    def take(self, wanted: Callable[[T], object]) -> tuple[T, ...]:
+        """Take out those of what is kept now that are wanted, newest last. From any thread.
+
+        `wanted` runs without the lock, so that it may take its time. Of several who take
+        at once each gets others: what another one has taken meanwhile, or newer ones
+        have displaced, is not among them.
+        """
+        chosen = [item for item in self.list() if wanted(item)]
+        marks = {id(item) for item in chosen}  # `chosen` keeps them from being reused
+        with self._lock:
+            taken = tuple(item for item in self._items if id(item) in marks)
+            left = [item for item in self._items if id(item) not in marks]
+            if taken:
+                self._items = deque(left, self._items.maxlen)
+        return taken

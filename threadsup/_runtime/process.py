@@ -20,7 +20,7 @@ from threadsup._errors import DuplicateChildError
 from threadsup._runtime.context import leave
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
 __all__ = ["Tree", "enrol", "exiting", "strike", "trees"]
 
@@ -37,6 +37,9 @@ class Tree(Protocol):
 
     def leave_process(self) -> None:
         """Stop in order within a limit, as the process ends. Starts nothing."""
+
+    def feeds(self) -> Collection[object]:
+        """Return the trees that get messages from it."""
 
     def mark_forked(self) -> None:
         """Be dead, as no thread survives a fork. Takes no lock."""
@@ -88,11 +91,22 @@ def exiting() -> bool:
 
 def _at_exit() -> None:
     _process.exiting = True
-    for tree in reversed(list(_process.trees.values())):
+    for tree in _feeding_first([*_process.trees.values()][::-1]):
         try:
             tree.leave_process()
         except Exception:  # a tree that is broken, whatever it is, keeps no other from its end
             _logger.exception("supervisor %r did not stop as the process ended", tree.name)
+
+
+def _feeding_first(trees: list[Tree]) -> Iterator[Tree]:
+    """Yield trees in this order, but none before those that it gets messages from."""
+    feeds = {id(tree): tree.feeds() for tree in trees}
+    while trees:
+        # Where they feed each other, there is no such order for those.
+        free = (at for at in trees if not any(at in feeds[id(by)] for by in trees if by is not at))
+        tree = next(free, trees[0])
+        trees.remove(tree)
+        yield tree
 
 
 def _after_fork_in_child() -> None:

@@ -122,15 +122,21 @@ def retire(actor: pykka.ThreadingActor) -> None:
     actor.actor_stopped.set()
 
 
-def succeed(future: pykka.Future[Any] | None, value: Any) -> None:
-    """Settle a future of ours or of Pykka's; one settled or cancelled stays as it is."""
+def succeed(future: Any, value: Any) -> None:
+    """Settle a future of ours or of Pykka's, or what stands for one.
+
+    One settled or cancelled stays as it is.
+    """
     if future is not None:
         with suppress(InvalidStateError, Full):
             future.set(value)
 
 
-def fail(future: pykka.Future[Any] | None, error: BaseException) -> None:
-    """Settle a future with an error; one settled or cancelled stays as it is."""
+def fail(future: Any, error: BaseException) -> None:
+    """Settle a future, or what stands for one, with an error.
+
+    One settled or cancelled stays as it is.
+    """
     if future is not None:
         with suppress(InvalidStateError, Full):
             future.set_exception((type(error), error, error.__traceback__))

@@ -17,8 +17,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from threadsup._exits import ExitReason, Shutdown
+from threadsup._runtime.bundle import messages_of
 from threadsup._runtime.future import Future
-from threadsup._runtime.mailbox import WAKE, Token
+from threadsup._runtime.mailbox import RESUME, WAKE, Token
 from threadsup._runtime.pykka_compat import Envelope, succeed
 
 if TYPE_CHECKING:
@@ -26,53 +27,84 @@ if TYPE_CHECKING:
 
     from threadsup._runtime.actor import Life
 
-__all__ = ["begin", "forget", "give_back", "put_down", "serve", "take_back"]
+__all__ = [
+    "attend",
+    "begin",
+    "flow",
+    "forget",
+    "give_back",
+    "put_down",
+    "see_to",
+    "serve",
+    "take_back",
+]
 
 
 def serve(
     life: Life,
     handle: Callable[[Any], Any],
-    deliver: Callable[[Any, Any], None] | None = None,
-    arrived: Callable[[Token], None] | None = None,
     *,
+    arrived: Callable[[Token], object] | None = None,
     reply_errors: bool = False,
 ) -> ExitReason:
+    """Take messages, answer asks, until told to stop; see `flow` for the arguments."""
+    while True:
+        reason = flow(life, handle, arrived=arrived, reply_errors=reply_errors)
+        if reason is not None:
+            return reason
+
+
+def flow(  # noqa: PLR0912 - written out, for calls are what a message costs
+    life: Life,
+    handle: Callable[[Any], Any],
+    deliver: Callable[[Any, Any], None] | None = None,
+    arrived: Callable[[Token], object] | None = None,
+    *,
+    reply_errors: bool = False,
+) -> ExitReason | None:
     """Take messages and handle them until told to stop; return the reason.
+
+    Also returns, `None`, after it was held up: what is to be done with messages and
+    results may be another thing now.
 
     Args:
         life: Whose messages.
         handle: Called with each message.
         deliver: Where results go, called `deliver(result, raw)` after the message
             has left the hand, and who counts it; `None`: they answer asks.
-        arrived: Called with tokens that are to be told when they arrive.
+        arrived: Called with tokens that are to be told when they arrive, and with that
+            at which to end: `True` says that it was put away, and comes again.
         reply_errors: Whether an `Exception` while answering is only answered.
     """
     mailbox, token, hand = life.mailbox, life.token, life.hand
     get, returned = mailbox.get, mailbox.returned
-    senders, qsize, half = mailbox.senders, mailbox.qsize, mailbox.half
+    senders, qsize, tokens = mailbox.senders, mailbox.qsize, mailbox.tokens
     push, pop = hand.append, hand.pop
     handle = life.guarded(handle)
+    type_of, envelope, a_token, now = type, Envelope, Token, monotonic
+    again = False
     while not token.fenced:  # else what was to wake it may have woken the next life
-        raw = take_back(life) if returned else get()
-        kind = type(raw)
-        if kind is Token:
-            if token.asked:
-                give_back(life, raw)
-                return token.reason
-            if _is_end(life, raw, arrived):
-                return Shutdown()
+        if returned:
+            raw, again = take_back(life), True
+        else:
+            raw = get()
+        kind = type_of(raw)
+        if kind is a_token:
+            over, reason = see_to(life, raw, arrived)
+            if over:
+                return reason
             continue
-        life.since = monotonic()
+        life.since = now()
         push(raw)
         life.taken += 1
         # Only now: who asks sets this first, and who fences empties the hand then. So
         # either it is seen here, or the message is seen there.
-        if token.asked:
-            put_down(life)
-            return token.reason
-        if senders and qsize() <= half:
+        if token.look and not attend(life):
+            return token.reason if token.asked else None
+        # Without the tokens: they are seen to only after this message, and that may wait.
+        if senders and qsize() - len(tokens) <= mailbox.half:
             mailbox.wake_senders()
-        if kind is Envelope:
+        if kind is envelope:
             if not _answer(life, raw, handle, deliver, reply_errors=reply_errors):
                 return Shutdown()
         else:
@@ -85,7 +117,8 @@ def serve(
                 life.handled += 1
             else:
                 deliver(result, raw)
-        life.attempts = 0
+        if again:
+            life.attempts, again = 0, False
         raw = result = None  # who is idle keeps nobody's message alive
     return token.reason
 
@@ -124,18 +157,73 @@ def _answer(
     return True
 
 
-def _is_end(life: Life, token: Token, arrived: Callable[[Token], None] | None) -> bool:
-    """Do what a token that was taken is for; return whether it ends the life."""
-    life.mailbox.took_token()
-    if arrived is not None and token.arrived is not None:
-        arrived(token)
-    return token is life.end
+def see_to(
+    life: Life, raw: Token, arrived: Callable[[Token], object] | None
+) -> tuple[bool, ExitReason | None]:
+    """Do what a token is for; return whether to leave the loop, and with what.
+
+    Blocks: while the worker is paused.
+    """
+    token, mailbox = life.token, life.mailbox
+    if token.asked:
+        give_back(life, raw)
+        return True, token.reason
+    mailbox.took_token()
+    end = raw is life.end
+    if arrived is not None and (end or raw.arrived is not None or raw is RESUME):
+        # What was put away, to come back, is to be handled before the end, too.
+        end = not arrived(raw) and end
+    if end:
+        return True, Shutdown()
+    pause = mailbox.pause
+    if pause is not None:
+        life.granted = False
+        pause.park(life)
+        return True, None
+    return False, None
+
+
+def attend(life: Life) -> bool:
+    """See to what stands between a worker and the message in its hand.
+
+    Blocks: as long as it is paused, or held to a rate.
+
+    Returns:
+        Whether it may handle the message. Else that was put down, at the front.
+    """
+    token, mailbox = life.token, life.mailbox
+    if token.asked:
+        put_down(life)
+        return False
+    pause = mailbox.pause
+    if pause is not None:
+        life.granted = False  # a turn is for now: later ones are not to add to it
+        put_down(life)
+        pause.park(life)
+        return False
+    if life.stale:
+        life.stale = False  # first: what changes from here on makes it stale again
+        put_down(life)
+        return False
+    limiter = life.limiter
+    if limiter is None:
+        token.look_away(lambda: mailbox.pause is not None or life.stale or life.limiter is not None)
+    elif life.granted:
+        life.granted = False
+    else:
+        put_down(life)
+        # Not to hold up a change of the chain for as long as a slow rate says.
+        life.granted = limiter.turn(
+            unless=lambda: mailbox.pause is not None or life.limiter is not limiter
+        )
+        return False
+    return True
 
 
 def take_back(life: Life) -> Any:
     """Take what was given back, or a token to look again if somebody just has."""
     try:
-        life.attempts, raw = life.mailbox.returned.popleft()
+        life.attempts, raw = life.mailbox.take_returned()
     except IndexError:
         # The other of two lives. Not to wait here: if this is the one that was given
         # up on, what was to wake it is gone as well.
@@ -149,8 +237,10 @@ def put_down(life: Life) -> None:
         raw = life.hand.pop()
     except IndexError:
         return
-    life.taken -= 1
-    give_back(life, raw)
+    for attempts, each in reversed(messages_of(raw, life.attempts)):
+        life.taken -= 1
+        life.mailbox.give_back(each, attempts)
+    life.attempts = 0
 
 
 def give_back(life: Life, raw: Any) -> None:

@@ -115,7 +115,7 @@ class TaskBehaviour:
             if token.leaves:  # only now, for the reason that is given in `serve`
                 put_down(life)
                 continue
-            if mailbox.senders and mailbox.qsize() <= mailbox.half:
+            if mailbox.senders:
                 mailbox.wake_senders()
             if type(raw) is not Envelope:
                 return raw

@@ -1,0 +1,184 @@
+"""The bound of a mailbox: how much fits, and the line of those who wait for room.
+
+Owns the capacity and the waiting. It must not know what is done at the bound, but that
+somebody may wait there, nor why a mailbox takes nothing: it is told whether it does.
+
+Waiting for room is a figure of two steps on each side: a sender puts itself into
+`senders` and looks at the queue then, a consumer takes from the queue and looks at
+`senders` then. What has to see each other passes through the lock of the queue or of a
+deque, so nothing here rests on the order in which a processor makes plain stores
+visible.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from contextlib import suppress
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from threadsup._errors import CallingSelfError, MailboxFull
+from threadsup._runtime.context import Wakeup, current
+from threadsup._runtime.lanes import Lanes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from threadsup._exits import ChildId
+
+__all__ = ["Bounded"]
+
+
+class Bounded(Lanes):
+    """Two lanes with a bound, and those who wait for room."""
+
+    __slots__ = (
+        "_capacity",
+        "_limit",
+        "_lock",
+        "_reserved",
+        "elsewhere",
+        "half",
+        "id",
+        "senders",
+    )
+
+    def __init__(self, id: ChildId, capacity: int | None) -> None:
+        super().__init__()
+        self.id = id
+        self.senders: deque[Wakeup] = deque()
+        """Who waits for room; the consumer looks at it after every `get`."""
+        self.elsewhere: Callable[[Any, float | None], None] | None = None
+        """Where else to put, `put(message, timeout)`, for who waits for room here: it is
+        one of several by now."""
+        self._capacity = capacity
+        self._reserved = 0
+        """Places of the capacity that are taken by what is not in the queue."""
+        self._limit = capacity
+        """The capacity without those."""
+        self.half = 0 if capacity is None else capacity // 2
+        """At how many queued messages, or fewer, waiting senders are woken."""
+        self._lock = threading.RLock()
+        """Guards the state and the counts; never held while anything waits. Re-entrant:
+        a signal handler, or a destructor that the collector runs, may send from within."""
+
+    def _refuses(self, *, inner: bool) -> bool:
+        """Tell whether nothing is taken, be there room: not even from within a chain."""
+        raise NotImplementedError
+
+    @property
+    def capacity(self) -> int | None:
+        """How many messages may be queued."""
+        return self._capacity
+
+    def reserve(self, places: int) -> None:
+        """Set so many places of the capacity aside, or give them back (negative)."""
+        with self._lock:
+            self._reserved += places
+            self._set_limit()
+        if places < 0:
+            self.wake_senders()
+
+    def set_capacity(self, capacity: int | None) -> None:
+        """Change the bound; what is queued past it stays. Wakes waiting senders."""
+        with self._lock:
+            self._capacity = capacity
+            self.half = 0 if capacity is None else capacity // 2
+            self._set_limit()
+        self._wake()
+
+    def _set_limit(self) -> None:
+        self._limit = None if self._capacity is None else max(0, self._capacity - self._reserved)
+
+    def wait_for_room(self, timeout: float | None = None, *, give_way: bool = False) -> bool:
+        """Wait until there is room; with `give_way` return `False` if asked to stop.
+
+        Returns `True` for a mailbox that is shut, too: the put that follows is
+        refused, and says why. With `give_way`, which is for `hand_on`, only for one
+        that is closed. Returns `False` also when it is to be put `elsewhere`.
+
+        Raises:
+            MailboxFull: not within `timeout` seconds.
+            CallingSelfError: who waits is the one who is to make room.
+        """
+        admitted = False
+        try:
+            admitted = self._wait_in_line(timeout, give_way=give_way)
+        finally:
+            # Woken and not coming: the time was up, a stop, Ctrl-C. The room is for
+            # somebody else, and the consumer, who may be asleep, will not say so again.
+            if not admitted:
+                self.pass_on()
+        return admitted
+
+    def pass_on(self) -> None:
+        """Give the room to the next in line: for who was woken for it and put nothing."""
+        if self.admits():
+            self._wake(1)
+
+    def _wait_in_line(self, timeout: float | None, *, give_way: bool) -> bool:
+        end = None if timeout is None else monotonic() + timeout
+        while True:
+            wakeup = Wakeup()
+            self.senders.append(wakeup)
+            try:
+                if self.elsewhere is not None and not give_way:
+                    return False
+                if self.admits(inner=give_way):
+                    return True
+                context = current()
+                if context is not None and context.home is self:
+                    raise CallingSelfError(f"{self.id!r} would wait for room in its own mailbox")
+                left = None if end is None else end - monotonic()
+                if not wakeup.wait(left, give_way=give_way):
+                    # The time may be up in the moment in which room was made for
+                    # this very sender: not to take it then would lose the wake-up.
+                    if self.admits(inner=give_way):
+                        return True
+                    if give_way and (end is None or monotonic() < end):
+                        return False
+                    raise MailboxFull(f"no room for a message to {self.id!r} in {timeout:g} s")
+            finally:
+                with suppress(ValueError):  # the consumer took it out to wake it
+                    self.senders.remove(wakeup)
+
+    def admits(self, *, inner: bool = False) -> bool:
+        """Tell whether a put, or an `inner` hand-on, need not wait for room."""
+        return self._refuses(inner=inner) or not self._is_full()
+
+    def _is_full(self) -> bool:
+        limit = self._limit
+        if limit is None:
+            return False
+        full = self._messages() >= limit
+        if not full and self.tokens:
+            # A token that is counted and not yet in the queue looks like room. Consumers
+            # put one behind their messages every so often: one sender is to be exact.
+            with self._lock:
+                full = self._messages() >= limit
+        return full
+
+    def wake_senders(self) -> None:
+        """Wake as many waiting senders as there is room for, once half is free.
+
+        Not one by one: a wake-up costs a hundred times what a put does, and a
+        queue that is half empty keeps the consumer busy while they come.
+        """
+        if self._limit is not None and (messages := self._messages()) <= self.half:
+            self._wake(self._limit - messages)
+
+    def _wake(self, count: int | None = None) -> None:
+        # Never by asking first whether there is anybody: only taking out passes
+        # through the lock of the deque, by which a sender that has just come is seen,
+        # or sees what has just changed.
+        try:
+            while count is None or count > 0:
+                self.senders.popleft().set()
+                count = None if count is None else count - 1
+        except IndexError:
+            return
+
+    def wake_all(self) -> None:
+        """Have all who wait for room look again: there may be some elsewhere."""
+        self._wake()
