@@ -45,6 +45,17 @@ def test_a_record_does_not_look_into_its_messages() -> None:
     assert type(letter.message) is Secret
 
 
+def test_letters_are_taken_out_by_whoever_wants_them() -> None:
+    """Those of one chain, say, each once; the others stay. Nothing is compared."""
+    letters = DeadLetters()
+    for scope in ("c", None, "c", "d"):
+        letters.add(Secret(), (scope, "s") if scope else "w", "failed", "Boom", scope)
+    taken = letters.take(lambda letter: letter.scope == "c")
+    assert [(letter.to, letter.scope) for letter in taken] == [(("c", "s"), "c")] * 2
+    assert [letter.scope for letter in letters.list()] == [None, "d"]
+    assert letters.take(lambda letter: letter.scope == "c") == ()
+
+
 def test_letters_are_added_while_they_are_read() -> None:
     """From eight threads, half of which read (F81)."""
     letters = DeadLetters()
@@ -70,6 +81,7 @@ def test_each_message_that_fails_or_is_lost_is_recorded_once(supervisor: MakeSup
     group = tree.add_group("g", [worker_spec(handler(act), id="m")])
     chain = tree.add_chain("c", [stage(Reject, id="s")])
     assert type(outcome(worker.ask, boom)).__name__ == "Boom"
+    assert worker.ask(1) == 1  # who asked hears of it before it is recorded
     group.tell("m", boom)
     assert group.ask("m", 1) == 1
     chain.tell("rejected")
@@ -92,6 +104,7 @@ def test_each_message_that_fails_or_is_lost_is_recorded_once(supervisor: MakeSup
     ]
     assert [each.message for each in letters] == [boom, boom, "rejected", "no room", "queued"]
     assert (letters[4].to, letters[4].error) == ("w", "")
+    assert [each.scope for each in letters] == [None, "g", "c", None, None]
     assert all(before <= each.at <= time() for each in letters)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,12 @@ import pytest
 
 from threadsup import load
 from threadsup._exits import Abandoned, Crashed, Normal, Shutdown
-from threadsup._policy.restart import RESTARTS, STRATEGIES
+from threadsup._policy.restart import RESTARTS, STRATEGIES, affected
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from threadsup._policy.restart import Strategy
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -86,7 +89,14 @@ def test_the_restart_table_is_the_codes() -> None:
 
 
 def test_the_strategy_table_is_the_codes() -> None:
-    """The printed strategy table says what `STRATEGIES` says."""
-    children = ["`a`", "`b`", "`c`"]
-    rows = [[f"`{name}`", ", ".join(children[part(1)])] for name, part in STRATEGIES.items()]
-    assert printed("strategies") == table(["strategy", "restarted with `b`"], rows)
+    """The printed strategy table says what `STRATEGIES` says, of children and of replicas."""
+
+    def with_(key: str, children: str, name: Strategy) -> str:
+        return ", ".join(f"`{who}`" for who in affected(name, children.split(), key, itemgetter(0)))
+
+    rows = [
+        [f"`{name}`", with_("b", "a b c", name), with_("b0", "a b0 b1 c", name)]
+        for name in STRATEGIES
+    ]
+    header = ["strategy", "restarted with `b`", "restarted with `b0`"]
+    assert printed("strategies") == table(header, rows)

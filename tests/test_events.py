@@ -22,6 +22,8 @@ VALUES: dict[str, Any] = {
     "delay": 0.25,
     "escalates": False,
     "what": "on_stop failed",
+    "before": 1,
+    "after": 2,
 }
 
 

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from threadsup import Items, Node, ScopeStatistics, SupervisorStatistics, WorkerStatistics
-from threadsup._snapshot import Counts, total
+from threadsup import (
+    ChainStatistics,
+    Items,
+    Node,
+    ReplicaStatistics,
+    ScopeStatistics,
+    StageStatistics,
+    SupervisorStatistics,
+    Times,
+    WorkerStatistics,
+)
+from threadsup._snapshot import Counts, times, total
+
+if TYPE_CHECKING:
+    from threadsup._exits import ChildId
 
 
 def test_a_total_is_the_sum_of_each_number() -> None:
@@ -28,9 +42,35 @@ def test_a_total_is_the_sum_of_each_number() -> None:
     assert SupervisorStatistics(**total(parts), zombies=1).accepted == 12
 
 
+def test_a_stage_counts_as_a_worker_does_and_tells_of_its_replicas() -> None:
+    """What could be read of a stage that was one worker can be read of it now."""
+    replicas: dict[ChildId, ReplicaStatistics] = {
+        ("s", 0): ReplicaStatistics(accepted=3, handled=3, retried=1, service=Times(3, 0.1)),
+        ("s", 1): ReplicaStatistics(accepted=2, failed=2, in_hand_since=2.0),
+    }
+    sums: dict[str, Any] = dict(total(replicas.values()))
+    stage = StageStatistics(**sums, retried=1, in_hand_since=2.0, replicas=replicas)
+    for name in (each.name for each in dataclasses.fields(WorkerStatistics)):
+        assert hasattr(stage, name)
+    assert isinstance(replicas["s", 0], WorkerStatistics)
+    chain = ChainStatistics(**sums, stages={"s": stage})
+    assert (chain.accepted, chain.stages["s"].handled) == (5, 3)
+    assert chain.stages["s"].replicas["s", 1].in_hand_since == 2.0
+    assert stage.service == stage.queue == Times() == Times(0, 0.0, 0.0, 0.0)
+    assert times((4, 0.5, 0.25, 1.0)) == Times(count=4, mean=0.5, p50=0.25, p99=1.0)
+
+
 def test_values_do_not_change() -> None:
     """Somebody may keep them."""
-    for value in (WorkerStatistics(), ScopeStatistics(), Items(), Node("group", "g", "up")):
+    for value in (
+        WorkerStatistics(),
+        ReplicaStatistics(),
+        StageStatistics(),
+        ScopeStatistics(),
+        Times(),
+        Items(),
+        Node("group", "g", "up"),
+    ):
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(value, dataclasses.fields(value)[0].name, 1)
 

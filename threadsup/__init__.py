@@ -36,8 +36,12 @@ from threadsup._errors import (
 )
 from threadsup._exits import Abandoned, Crashed, Exit, ExitReason, Normal, Shutdown, WorkerExit
 from threadsup._group import Group
+from threadsup._policy.autoscale import Autoscale
 from threadsup._policy.backoff import Backoff
-from threadsup._results import Drop, Reject, Stop
+from threadsup._policy.batch import Batch
+from threadsup._policy.rate import Rate
+from threadsup._policy.retry import Retry
+from threadsup._results import Drop, Emit, Reject, Stop
 from threadsup._runtime.context import Context, current, sleep
 from threadsup._runtime.future import Future
 from threadsup._runtime.ref import WorkerRef
@@ -47,9 +51,12 @@ from threadsup._snapshot import (
     ChainStatistics,
     Items,
     Node,
+    ReplicaStatistics,
     ScopeStatistics,
+    StageStatistics,
     StopReport,
     SupervisorStatistics,
+    Times,
     WorkerStatistics,
 )
 from threadsup._specs import (
@@ -69,7 +76,9 @@ from threadsup._supervisor import Supervisor, get, running
 __all__ = [
     "Abandoned",
     "Abandonment",
+    "Autoscale",
     "Backoff",
+    "Batch",
     "CallingSelfError",
     "Chain",
     "ChainSpec",
@@ -81,6 +90,7 @@ __all__ = [
     "DeliveryError",
     "Drop",
     "DuplicateChildError",
+    "Emit",
     "Exit",
     "ExitReason",
     "Future",
@@ -94,15 +104,19 @@ __all__ = [
     "Node",
     "Normal",
     "NotRunningError",
+    "Rate",
     "Reject",
     "Rejected",
+    "ReplicaStatistics",
     "ReplyError",
     "ReplyTimeout",
+    "Retry",
     "ScopeStatistics",
     "Shutdown",
     "SpecError",
     "Stage",
     "StageSpec",
+    "StageStatistics",
     "StartError",
     "Stop",
     "StopReport",
@@ -110,6 +124,7 @@ __all__ = [
     "SupervisorSpec",
     "SupervisorStatistics",
     "ThreadsupError",
+    "Times",
     "UnknownChildError",
     "Worker",
     "WorkerExit",

@@ -43,7 +43,26 @@ if TYPE_CHECKING:
 
 __all__ = ["Cell", "Keeping", "Services", "address_of"]
 
-_COUNTERS = ("taken", "handled", "failed", "retried", "abandoned", "completed", "dropped")
+_COUNTERS = (
+    "taken",
+    "handled",
+    "failed",
+    "retried",
+    "abandoned",
+    "completed",
+    "dropped",
+    "handed",
+    "tap_failures",
+)
+
+
+def _counts_of(life: Life) -> dict[str, int]:
+    counts: dict[str, int] = {name: getattr(life, name) for name in _COUNTERS}
+    passed, finished = life.passed, life.finished
+    counts["handled"] += passed + finished
+    counts["handed"] += passed
+    counts["completed"] += finished
+    return counts
 
 
 def address_of(path: events.Path) -> ChildId:
@@ -133,6 +152,8 @@ class Cell:
         self.path = path
         """Its ids from the supervisor down, as events name it."""
         self.address = address_of(path)
+        self._scope_id = path[0] if len(path) > 1 else None
+        """The id of its group or chain, if it has one."""
         self.spec = spec
         self.target = spec.target
         self.drains = spec.kind == "pykka"
@@ -307,7 +328,7 @@ class Cell:
                 reason = None if self._ending.last is None else self._ending.last.reason
                 text = f"{self.address!r} did not handle the message: {why}"
                 self._services.settle(raw.reply_to, error=WorkerExited(text, reason))
-            self._services.dead_letters.add(message, self.address, why)
+            self._services.dead_letters.add(message, self.address, why, scope=self._scope_id)
 
     def _token_lost(self, token: Token) -> None:
         if token.lost is not None:
@@ -340,9 +361,18 @@ class Cell:
             self.cause = cause
             self.scope.take(event)
 
-    def dead_letter(self, life: Life, message: Any, reason: str, error: str) -> None:  # noqa: ARG002
+    def dead_letter(
+        self,
+        life: Life,  # noqa: ARG002
+        message: Any,
+        reason: str,
+        error: str,
+        traceback: str,
+    ) -> None:
         """Record a message that failed."""
-        self._services.dead_letters.add(message, self.address, reason, error)
+        self._services.dead_letters.add(
+            message, self.address, reason, error, self._scope_id, traceback
+        )
 
     def fail_quietly(self, future: Any, error: BaseException) -> None:
         """Fail a future from the supervisor's thread."""
@@ -385,14 +415,14 @@ class Cell:
                 self.life = None
 
     def _add_up(self, life: Life) -> None:
-        for name in _COUNTERS:
-            self._past[name] += getattr(life, name)
+        for name, count in _counts_of(life).items():
+            self._past[name] += count
 
     @property
     def in_hand(self) -> int:
-        """How many messages are in hand: one or none."""
+        """How many messages are in hand: one or none, or a batch."""
         life = self.life
-        return 0 if life is None else len(life.hand)
+        return 0 if life is None else life.in_hand
 
     def counts(self) -> dict[str, int]:
         """Return the sums of the counters over all lives."""
@@ -400,8 +430,8 @@ class Cell:
             sums = dict(self._past)
             lives = [*self._zombies, *([] if self.life is None else [self.life])]
             for life in lives:
-                for name in _COUNTERS:
-                    sums[name] += getattr(life, name)
+                for name, count in _counts_of(life).items():
+                    sums[name] += count
         return sums
 
     def statistics(self) -> WorkerStatistics:

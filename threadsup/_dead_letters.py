@@ -13,6 +13,8 @@ from threadsup._runtime.clock import wall
 from threadsup._runtime.newest import Newest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from threadsup._exits import ChildId
 
 __all__ = ["LIMIT", "DeadLetter", "DeadLetters"]
@@ -35,6 +37,29 @@ class DeadLetter:
     """What the handler failed with, as text; empty if it never ran."""
     at: float
     """Seconds since the epoch."""
+    scope: ChildId | None = None
+    """The group or chain it was for, `None` for a standalone worker."""
+    traceback: str = field(default="", repr=False)
+    """That of the error as text, cut to a bounded length; may be empty."""
+    _claims: list[None] = field(
+        default_factory=lambda: [None], init=False, repr=False, compare=False
+    )
+    """Who has popped it may send the message once more, or take it out."""
+
+    def claim(self) -> bool:
+        """Claim the letter, to send it again or to take it out; return whether you may.
+
+        Nobody else may until it is released: never, if it was sent.
+        """
+        try:
+            self._claims.pop()  # atomic: one of several gets it
+        except IndexError:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Give a claim back: it was not sent."""
+        self._claims.append(None)
 
 
 class DeadLetters:
@@ -43,9 +68,27 @@ class DeadLetters:
     def __init__(self) -> None:
         self._letters: Newest[DeadLetter] = Newest(LIMIT)
 
-    def add(self, message: Any, to: ChildId, reason: str, error: str = "") -> None:
+    def add(
+        self,
+        message: Any,
+        to: ChildId,
+        reason: str,
+        error: str = "",
+        scope: ChildId | None = None,
+        traceback: str = "",
+    ) -> None:
         """Record one. Never blocks; from any thread."""
-        self._letters.append(DeadLetter(message, to, reason, error, wall()))
+        self._letters.append(DeadLetter(message, to, reason, error, wall(), scope, traceback))
+
+    def __contains__(self, letter: DeadLetter) -> bool:
+        return any(each is letter for each in self._letters.list())
+
+    def take(self, wanted: Callable[[DeadLetter], object]) -> tuple[DeadLetter, ...]:
+        """Take out those that are wanted, newest last; each is taken once.
+
+        `wanted` is called with every one that is kept, and may be code of users.
+        """
+        return self._letters.take(wanted)
 
     def mark_forked(self) -> None:
         """See `Newest.mark_forked`."""

@@ -22,6 +22,7 @@ __all__ = [
     "Shutdown",
     "WorkerExit",
     "describe_exception",
+    "format_traceback",
     "reason_of",
 ]
 
@@ -151,7 +152,10 @@ def describe_exception(error: BaseException) -> str:
     return f"{kind}: {_cut(text)}" if text else kind
 
 
-def _format_traceback(error: BaseException) -> str:
+def format_traceback(error: BaseException) -> str:
+    """Return the traceback of `error` as text of bounded length; empty if it was never raised."""
+    if error.__traceback__ is None:
+        return ""
     try:
         lines = traceback.format_exception(error, limit=-_FRAMES)
     except BaseException:  # noqa: BLE001 - as above, and __cause__ chains can be hostile too
@@ -172,4 +176,4 @@ def reason_of(error: BaseException) -> ExitReason:
         return error.reason
     if isinstance(error, SystemExit) and (error.code is None or error.code == 0):
         return Normal()
-    return Crashed(describe_exception(error), _format_traceback(error))
+    return Crashed(describe_exception(error), format_traceback(error))

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, final
 
+from threadsup._mermaid import flowchart
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -20,10 +22,14 @@ __all__ = [
     "Counts",
     "Items",
     "Node",
+    "ReplicaStatistics",
     "ScopeStatistics",
+    "StageStatistics",
     "StopReport",
     "SupervisorStatistics",
+    "Times",
     "WorkerStatistics",
+    "times",
     "total",
 ]
 
@@ -48,15 +54,60 @@ class Counts:
     """Incarnations after the first."""
 
 
-@final
 @dataclass(frozen=True, slots=True)
 class WorkerStatistics(Counts):
     """The counts of one worker, over all its incarnations."""
 
     retried: int = 0
-    """Attempts that crashed and were given another one."""
+    """Attempts that failed and were given another one."""
     in_hand_since: float | None = None
     """Since when the message in hand is; monotonic seconds, `None` without one."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Times:
+    """How long something took, in seconds; all 0 before it was measured.
+
+    Where there are very many of them only some are timed, and each of those counts for
+    several. A percentile is an eighth off at most.
+    """
+
+    count: int = 0
+    mean: float = 0.0
+    p50: float = 0.0
+    """Half of them took no longer."""
+    p99: float = 0.0
+    """99 of 100 took no longer."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ReplicaStatistics(WorkerStatistics):
+    """The counts and times of one replica of a stage, over all its incarnations."""
+
+    service: Times = Times()
+    """From the moment an item is in hand until there is a result."""
+    queue: Times = Times()
+    """How long an item is queued before that."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class StageStatistics(Counts):
+    """The sums over a stage's replicas, and the replicas themselves.
+
+    Those that were removed are in the sums, and no longer among the replicas.
+    """
+
+    retried: int = 0
+    """Attempts that failed and were given another one."""
+    in_hand_since: float | None = None
+    """The earliest of its replicas; monotonic seconds, `None` with nothing in hand."""
+    service: Times = Times()
+    queue: Times = Times()
+    replicas: Mapping[ChildId, ReplicaStatistics] = field(default_factory=dict)
+    """By id: `(stage, number)`, from 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +138,9 @@ class ChainStatistics(Counts):
     """The sums over a chain's stages, the items, and the stages themselves."""
 
     items: Items = Items()
-    stages: Mapping[ChildId, WorkerStatistics] = field(default_factory=dict)
+    stages: Mapping[ChildId, StageStatistics] = field(default_factory=dict)
+    tap_failures: int = 0
+    """Calls of taps that raised."""
 
 
 @final
@@ -111,6 +164,11 @@ def total(parts: Iterable[Counts]) -> dict[str, int]:
     return sums
 
 
+def times(summary: tuple[int, float, float, float]) -> Times:
+    """Return a count, a mean and two percentiles as `Times`."""
+    return Times(*summary)
+
+
 @final
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -125,6 +183,17 @@ class Node:
     detail: str = ""
     """Strategy, restart type, incarnation and the like."""
     children: tuple[Node, ...] = ()
+    links: tuple[ChildId, ...] = ()
+    """Of a chain or a stage: which children of the same supervisor its results go on to."""
+
+    def to_mermaid(self) -> str:
+        """Return the node and what is below as the text of a Mermaid flowchart.
+
+        Groups and chains are frames, the stages of a chain follow each other, with their
+        number of replicas (`enrich x4`), and chains that feed others point at them.
+        Mermaid itself draws up to 50,000 characters and 500 arrows unless configured.
+        """
+        return flowchart(self)
 
     def __str__(self) -> str:
         return "\n".join(self._lines())

@@ -20,8 +20,10 @@ __all__ = [
     "CallbackFailed",
     "Event",
     "GaveUp",
+    "OrderLost",
     "Path",
     "Restarting",
+    "Scaled",
     "Subscriber",
     "SupervisorEnded",
     "SupervisorStarted",
@@ -92,6 +94,15 @@ class WorkerAbandoned(_Event):
 
 @final
 @dataclass(frozen=True, slots=True)
+class OrderLost(_Event):
+    """Items of one key may have been handled out of their order at this replica."""
+
+    path: Path
+    why: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class Restarting(_Event):
     """A restart was granted because of this child."""
 
@@ -115,6 +126,18 @@ class GaveUp(_Event):
 
 @final
 @dataclass(frozen=True, slots=True)
+class Scaled(_Event):
+    """A stage that scales itself has changed the number of its replicas."""
+
+    path: Path
+    """The chain and the stage."""
+    before: int
+    after: int
+    why: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class CallbackFailed(_Event):
     """A clean-up hook or `on_result` failed; nothing else changed by it."""
 
@@ -128,8 +151,10 @@ Event: TypeAlias = (
     | WorkerStarted
     | WorkerEnded
     | WorkerAbandoned
+    | OrderLost
     | Restarting
     | GaveUp
+    | Scaled
     | CallbackFailed
 )
 

@@ -1,7 +1,7 @@
 """The corpus job: read, tokenise, measure and store every source file of a folder.
 
-A real tree on real input. A chain of four stages does the work, a group of
-sharded SQLite stores keeps the results, one standalone worker feeds the chain and
+A real tree on real input. A chain of four stages does the work, with replicas that
+scale themselves and records stored in batches; a group of sharded SQLite stores keeps the results, one standalone worker feeds the chain and
 another one reports progress; `--chaos` makes stages and stores crash at random,
 `--verify` recounts everything in a plain loop. Run `python -m examples.corpus`.
 

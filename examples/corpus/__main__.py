@@ -57,9 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _measure_all(options: Options, files: Sequence[File], directory: Path) -> int:
+    narrow = _run_narrow(options, files) if options.compare else None
+    if narrow is not None and narrow.interruption:
+        return INTERRUPTED
     chaos = Chaos(options.chaos, options.seed)
     done = run(files, directory, options.shards, chaos, _interrupted)
-    print(f"\n{report.summary(done)}", flush=True)
+    print(f"\n{report.summary(done, narrow)}", flush=True)
     if options.database:
         print(f"\nthe databases are in {directory}")
     if done.interruption:
@@ -68,6 +71,16 @@ def _measure_all(options: Options, files: Sequence[File], directory: Path) -> in
     if options.verify:
         good = _verify(files, done) and good
     return 0 if good else 1
+
+
+def _run_narrow(options: Options, files: Sequence[File]) -> Run:
+    """Do the same work with one worker per stage, into databases that are gone afterwards."""
+    print("one worker per stage, to compare with", file=sys.stderr, flush=True)
+    with tempfile.TemporaryDirectory(prefix="corpus-", ignore_cleanup_errors=True) as directory:
+        chaos = Chaos(options.chaos, options.seed)
+        done = run(files, Path(directory), options.shards, chaos, _interrupted, "narrow")
+    print("and now with replicas and batches", file=sys.stderr, flush=True)
+    return done
 
 
 def _verify(files: Sequence[File], done: Run) -> bool:

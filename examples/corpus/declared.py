@@ -70,6 +70,6 @@ def measure(counted: Counted) -> Record | Reject:
     return stages.measure(counted, _DESK)
 
 
-def keep(record: Record, shards: int) -> str:
-    """Have the record's shard keep it."""
-    return stages.store(record, shards, _DESK)
+def keep(records: list[Record], shards: int) -> list[str]:
+    """Have each record's shard keep it."""
+    return stages.store_all(records, shards, _DESK)

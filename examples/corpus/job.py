@@ -21,13 +21,16 @@ from examples.corpus.store import GROUP, Rows, read_rows
 from examples.corpus.tasks import CHAIN
 from examples.corpus.tree import build
 from threadsup import Crashed, NotRunningError
+from threadsup.events import WorkerStarted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from examples.corpus.files import File
+    from examples.corpus.tree import Form
     from threadsup import DeadLetter, Exit, StopReport, Supervisor
+    from threadsup.events import Event
 
 __all__ = ["Interruption", "Run", "run"]
 
@@ -44,8 +47,8 @@ class Interruption:
     """Seconds since the start."""
     in_flight: tuple[str, ...]
     """Files the chain had accepted and not finished, oldest first."""
-    in_hand: dict[str, str]
-    """Place and file of those that a worker was at."""
+    in_hand: dict[str, tuple[str, ...]]
+    """Place and files of those that a worker was at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +71,13 @@ class Run:
     """Where the chain's own count of its items says something else than their futures."""
     whereabouts: dict[str, int]
     """How many of the files that were under way at the stop were where."""
+    workers: dict[str, int]
+    """How many workers each stage had at most."""
+
+    @property
+    def rate(self) -> float:
+        """Files that have an outcome, per second."""
+        return self.ledger.settled / self.seconds if self.seconds else 0.0
 
 
 def run(
@@ -76,6 +86,7 @@ def run(
     shards: int,
     chaos: Chaos,
     interrupted: Callable[[Interruption], object],
+    form: Form = "wide",
 ) -> Run:
     """Run the job once. Blocks until its tree has ended, by itself or after a signal.
 
@@ -83,8 +94,9 @@ def run(
     thread; a second one leaves what still has not stopped a second to do so.
     """
     ledger, desk = Ledger(), Desk(chaos)
-    sup = build(files, directory, shards, ledger, desk)
+    sup = build(files, directory, shards, ledger, desk, form)
     crashes = _count_crashes(sup)
+    workers = _watch_replicas(sup)
     notes: list[Interruption] = []
     began = time.monotonic()
 
@@ -136,6 +148,7 @@ def run(
             in_flight=items.in_flight,
         ),
         whereabouts=_whereabouts(sup.dead_letters(), ledger),
+        workers=workers,
     )
 
 
@@ -148,6 +161,20 @@ def _whereabouts(letters: Iterable[DeadLetter], ledger: Ledger) -> dict[str, int
                 side = "after" if letter.reason == "failed" else "before"
                 where[letter.message.name] = f"{side} {stage}"
     return dict(Counter(where.values()))
+
+
+def _watch_replicas(sup: Supervisor) -> dict[str, int]:
+    """Return how many replicas each stage has had at most, a table that is kept up to date."""
+    chain = sup.chain(CHAIN)
+    most = {str(id): len(chain[id]) for id in chain}
+
+    def count(event: Event) -> None:
+        match event:
+            case WorkerStarted(worker=(scope, str(stage), int(number))) if scope == CHAIN:
+                most[stage] = max(most[stage], number + 1)
+
+    sup.subscribe(count)
+    return most
 
 
 def _count_crashes(sup: Supervisor) -> list[None]:

@@ -32,6 +32,8 @@ class Options:
     chaos: float = 0.0
     seed: int = 0
     verify: bool = False
+    compare: bool = False
+    """Whether to run with one worker per stage first, and say what is gained."""
     limit: int | None = None
     shards: int = 4
     database: Path | None = None
@@ -69,6 +71,11 @@ def parse(arguments: Sequence[str]) -> Options:
     )
     parser.add_argument(
         "--verify", action="store_true", help="recount in a plain loop and compare row by row"
+    )
+    parser.add_argument(
+        "--compare",
+        action="store_true",
+        help="do it with one worker per stage first, and say by how much this is faster",
     )
     parser.add_argument(
         "--limit", metavar="N", type=_whole(1, None), help="take the first N files only"

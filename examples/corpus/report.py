@@ -54,18 +54,17 @@ def heading(options: Options, files: int) -> str:
     )
 
 
-def summary(run: Run) -> str:
-    """Return the table of one run."""
-    parts = [aligned(_figures(run), "<><"), _totals(run.rows.records.values())]
+def summary(run: Run, narrow: Run | None = None) -> str:
+    """Return the table of one run, held against the one with one worker per stage if given."""
+    parts = [aligned(_figures(run, narrow), "<><"), _totals(run.rows.records.values())]
     if not run.interruption:
         parts += [_longest(run.rows.records.values()), _biggest(run.rows.records.values())]
     parts += _trouble(run)
     return "\n\n".join(parts)
 
 
-def _figures(run: Run) -> list[tuple[str, str, str]]:
+def _figures(run: Run, narrow: Run | None) -> list[tuple[str, str, str]]:
     account = run.account
-    rate = run.ledger.settled / run.seconds if run.seconds else 0.0
     rows = [
         ("files", f"{account.listed:,}", ""),
         ("  stored", f"{account.stored:,}", ""),
@@ -77,11 +76,17 @@ def _figures(run: Run) -> list[tuple[str, str, str]]:
             ("  undelivered", f"{account.stranded:,}", "on the way when the chain was stopped"),
             ("  not offered", f"{account.not_offered:,}", "the run ended before their turn"),
         ]
-    return [
-        *rows,
+    most = ", ".join(f"{stage} {count}" for stage, count in run.workers.items())
+    rows += [
         ("  lost", f"{len(account.lost):,}", "must be 0"),
         ("seconds", f"{run.seconds:.1f}", ""),
-        ("items/s", f"{rate:,.0f}", ""),
+        ("items/s", f"{run.rate:,.0f}", f"workers at most: {most}"),
+    ]
+    if narrow is not None and narrow.rate:
+        than = f"than one worker per stage: {narrow.rate:,.0f} items/s"
+        rows.append(("faster", f"{run.rate / narrow.rate:.2f}x", than))
+    return [
+        *rows,
         ("crashes", f"{run.crashes:,}", f"{run.injected:,} by chaos" if run.injected else ""),
         ("restarts", f"{run.restarts:,}", ""),
     ]
@@ -149,11 +154,16 @@ def interruption(note: Interruption) -> str:
     lines = [f"{note.signal} after {note.after:.1f} s: stopping in order, {in_flight}"]
     if note.in_hand:
         lines.append("in hand")
-        lines.append(aligned(sorted(note.in_hand.items()), "<<"))
-    held = set(note.in_hand.values())
+        rows = [(place, _first(names)) for place, names in sorted(note.in_hand.items())]
+        lines.append(aligned(rows, "<<"))
+    held = {name for names in note.in_hand.values() for name in names}
     if queued := [name for name in note.in_flight if name not in held]:
         lines.append(_some("waiting", queued))
     return "\n".join(lines)
+
+
+def _first(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1:,} more"
 
 
 def verdict(found: Recount, differences: Sequence[str], account: Account) -> str:

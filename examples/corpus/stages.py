@@ -1,6 +1,7 @@
 """The four stages of the chain: a file goes in, the name of a stored record comes out.
 
-Owns the order of the work and what is passed from stage to stage. Tokens stay
+Owns the order of the work and what is passed from stage to stage; the last stage takes
+records one by one or in batches. Tokens stay
 inside a stage, for those of one file can outweigh its text a hundred times. It must
 not know how stages are wired, restarted or numbered.
 """
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from examples.corpus.desk import Desk
     from examples.corpus.files import File
 
-__all__ = ["Counted", "Source", "measure", "read", "store", "tokenise"]
+__all__ = ["Counted", "Source", "measure", "read", "store", "store_all", "tokenise"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +91,27 @@ def store(record: Record, shards: int, desk: Desk) -> str:
     done. A store that crashes takes the record up again in its next incarnation; one that
     fails on it for good fails this stage, whose own attempts then ask anew.
     """
-    with desk.hold("store", record.name):
+    (name,) = store_all([record], shards, desk)
+    return name
+
+
+def store_all(records: list[Record], shards: int, desk: Desk) -> list[str]:
+    """Have each record's shard keep it, and return the names of the files, in order.
+
+    As `store` for many: each shard writes what is its own in one transaction, all shards
+    at once. Blocks until all is kept; if something is not, all of it is asked for anew.
+    """
+    with desk.hold("store", *(record.name for record in records)):
         context = current()
         assert context is not None
-        name = context.supervisor.group(GROUP).ask(shard_of(record.name, shards), record)
-        assert name == record.name
-        return record.name
+        group = context.supervisor.group(GROUP)
+        of_shard: dict[int, list[Record]] = {}
+        for record in records:
+            of_shard.setdefault(shard_of(record.name, shards), []).append(record)
+        asked = [
+            group.ask(shard, tuple(mine), timeout=None, block=False)
+            for shard, mine in of_shard.items()
+        ]
+        kept = [name for future in asked for name in future.result()]
+        assert sorted(kept) == sorted(record.name for record in records)
+        return [record.name for record in records]

@@ -79,10 +79,11 @@ def clear(directory: Path) -> None:
 
 
 class Store(Worker):
-    """Keeps the records of one shard: each message is a record, the answer is its name.
+    """Keeps the records of one shard: each message is some of them, the answer their names.
 
     The connection belongs to one incarnation: opened in `on_start`, closed at its end,
-    whichever end that is. A record is committed before it is answered.
+    whichever end that is. The records of a message are one transaction, which is
+    committed before it is answered.
 
     Args:
         directory: The folder of the databases; it exists.
@@ -111,15 +112,18 @@ class Store(Worker):
             raise
         self._connection = connection
 
-    def on_receive(self, message: Any) -> str:
-        """Write one `Record`, over an earlier one of that name, and return the name."""
-        record: Record = message
+    def on_receive(self, message: Any) -> tuple[str, ...]:
+        """Write a tuple of `Record`s, over earlier ones of their names; return the names."""
+        records: tuple[Record, ...] = message
+        names = tuple(record.name for record in records)
         assert self._connection is not None
-        with self._desk.hold(self._place, record.name):
-            self._connection.execute(_UPSERT, astuple(record))
-            # The worst moment: it is written, and nobody has been told.
-            self._desk.chaos.strike(f"{self._place}, committed", record.name)
-        return record.name
+        with self._desk.hold(self._place, *names):
+            self._connection.execute("BEGIN")
+            self._connection.executemany(_UPSERT, map(astuple, records))
+            self._connection.execute("COMMIT")
+            # The worst moment: they are written, and nobody has been told.
+            self._desk.chaos.strike(f"{self._place}, committed", names[0])
+        return names
 
     def on_stop(self) -> None:
         """Close the database."""

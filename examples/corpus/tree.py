@@ -1,17 +1,23 @@
 """The supervision tree of the job: who runs, under which rules, in which order.
 
-Owns the numbers of the tree (budgets, attempts, capacities) and its wiring. It must
-not know what the workers do.
+Owns the numbers of the tree (budgets, attempts, capacities, replicas) and its wiring.
+It must not know what the workers do.
+
+The chain comes in two forms. *Wide*: what reads has two replicas, for it waits for the
+disk; what computes scales itself, to all cores where there is no GIL and not at all where
+there is one; what stores takes batches, for a transaction costs the same with one row and
+with many. *Narrow*: one worker per stage, one record per transaction.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from examples.corpus import stages
 from examples.corpus.store import GROUP, Store
 from examples.corpus.tasks import CHAIN, feed, progress
-from threadsup import Backoff, Defaults, Supervisor, stage
+from threadsup import Autoscale, Backoff, Batch, Defaults, Supervisor, stage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,14 +26,25 @@ if TYPE_CHECKING:
     from examples.corpus.desk import Desk
     from examples.corpus.files import File
     from examples.corpus.ledger import Ledger
+    from threadsup import StageSpec
 
-__all__ = ["ATTEMPTS", "build"]
+__all__ = ["ATTEMPTS", "Form", "build"]
+
+Form: TypeAlias = Literal["wide", "narrow"]
 
 ATTEMPTS = 6
 """How often one file, or one record, is tried at one place before it has failed for good."""
 
 CAPACITY = 16
 """Files that may wait before each stage: enough to keep it busy, little to lose sight of."""
+
+READERS = 2
+
+COMPUTING = Autoscale(1, max(2, os.cpu_count() or 1), grow_after=0.2, cooldown=0.2)
+"""Replicas of the stages that compute. A run is short: it grows quickly."""
+
+BATCH = Batch(size=CAPACITY, timeout=0.05)
+"""Records that are stored together: as many as may wait, or as come in a moment."""
 
 SHUTDOWN = 5.0
 """Seconds a worker has for the file in hand when it is stopped; the largest takes half of one."""
@@ -38,7 +55,12 @@ _DEFAULTS = Defaults(max_restarts=1_000_000, max_seconds=60.0, backoff=Backoff.n
 
 
 def build(
-    files: Sequence[File], directory: Path, shards: int, ledger: Ledger, desk: Desk
+    files: Sequence[File],
+    directory: Path,
+    shards: int,
+    ledger: Ledger,
+    desk: Desk,
+    form: Form = "wide",
 ) -> Supervisor:
     """Return the tree, not yet started.
 
@@ -53,17 +75,28 @@ def build(
         group.add_worker(
             Store, str(directory), shard, desk, id=shard, max_attempts=ATTEMPTS, shutdown=SHUTDOWN
         )
-    sup.add_chain(
-        CHAIN,
-        [
-            stage(stages.read, desk, max_attempts=ATTEMPTS, shutdown=SHUTDOWN),
-            stage(stages.tokenise, desk, max_attempts=ATTEMPTS, shutdown=SHUTDOWN),
-            stage(stages.measure, desk, max_attempts=ATTEMPTS, shutdown=SHUTDOWN),
-            stage(stages.store, shards, desk, max_attempts=ATTEMPTS, shutdown=SHUTDOWN),
-        ],
-        capacity=CAPACITY,
-        significant=True,
-    )
+    made = _wide(shards, desk) if form == "wide" else _narrow(shards, desk)
+    sup.add_chain(CHAIN, made, capacity=CAPACITY, significant=True)
     # Temporary: a second life of it would offer every file again.
     sup.add_worker(feed, files, ledger, id="feed", restart="temporary")
     return sup
+
+
+def _wide(shards: int, desk: Desk) -> list[StageSpec]:
+    tried = {"max_attempts": ATTEMPTS, "shutdown": SHUTDOWN}
+    return [
+        stage(stages.read, desk, workers=READERS, **tried),
+        stage(stages.tokenise, desk, workers=COMPUTING, routing="least_loaded", **tried),
+        stage(stages.measure, desk, workers=COMPUTING, routing="least_loaded", **tried),
+        stage(stages.store_all, shards, desk, id="store", batch=BATCH, **tried),
+    ]
+
+
+def _narrow(shards: int, desk: Desk) -> list[StageSpec]:
+    tried = {"max_attempts": ATTEMPTS, "shutdown": SHUTDOWN}
+    return [
+        stage(stages.read, desk, **tried),
+        stage(stages.tokenise, desk, **tried),
+        stage(stages.measure, desk, **tried),
+        stage(stages.store, shards, desk, **tried),
+    ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tests.helpers import Recorder
-from threadsup import Backoff, Rejected, WorkerExited, events
+from threadsup import Backoff, Exit, Rejected, WorkerExited, events
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,22 +54,33 @@ class Flow:
         names = ("offered", "completed", "dropped", "failed", "in_flight")
         return {name: getattr(items, name) for name in names if getattr(items, name)}
 
+    def replicas(self) -> list[Any]:
+        """Return the ids of all replicas that items are sent to."""
+        return [replica for key in self.chain for replica in self.chain[key].replicas]
+
     def wait_ended(self) -> None:
-        """Wait until every stage has ended for good."""
+        """Wait until every replica has ended for good.
+
+        Of one that was to come back, and does not, only a monitor hears.
+        """
+        monitors = [self.chain[key].monitor(self.events) for key in self.chain]
 
         def over(told: list[Any]) -> bool:
             last = {e.path: e for e in told if isinstance(e, events.WorkerEnded)}
-            ids = [(self.chain.id, key) for key in self.chain]
-            return all(path in last and last[path].final for path in ids)
+            after_all = {(e.id, e.incarnation) for e in told if isinstance(e, Exit) and e.final}
+            ends = [(key, last.get((self.chain.id, *key))) for key in self.replicas()]
+            return all(e and (e.final or (key, e.incarnation) in after_all) for key, e in ends)
 
         self.events.wait_until(over, "end of the chain")
+        for end in monitors:
+            end()
 
     def reasons(self, stage: str, count: int = 1) -> list[Any]:
         """Wait until so many incarnations of a stage have ended; return why."""
 
         def ends(told: list[Any]) -> list[Any]:
             mine = [e for e in told if isinstance(e, events.WorkerEnded)]
-            return [e.reason for e in mine if e.path == (self.chain.id, stage)]
+            return [e.reason for e in mine if e.path[:2] == (self.chain.id, stage)]
 
         return ends(self.events.wait_until(lambda told: len(ends(told)) >= count, "ends"))
 

@@ -109,6 +109,23 @@ def test_a_sender_goes_on_when_there_is_room(
     assert f.results.items == list(range(5))
 
 
+def test_the_mark_of_a_drain_takes_no_room(flow: MakeFlow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sender gets in when the item before the mark is taken, not when the mark is."""
+    gates = [Gate("the first"), Gate("the second")]
+    f = flow(stage(lambda item: gates[item].meet() if item < 2 else None, id="a", capacity=1))
+    f.chain.tell(0)
+    gates[0].wait_reached()
+    f.chain.tell(1)
+    drain = waiting(monkeypatch, f.chain.drain)
+    sender = waiting(monkeypatch, f.chain.tell, 2)
+    gates[0].open()
+    gates[1].wait_reached()
+    sender.result()
+    assert not drain.over
+    gates[1].open()
+    assert drain.result()
+
+
 # -- what happens at the bound ------------------------------------------------------------
 
 

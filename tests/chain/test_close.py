@@ -222,7 +222,7 @@ def test_a_chain_that_is_held_while_it_closes_goes_on_closing(flow: MakeFlow) ->
     f.chain.tell(1)
     f.chain.close()
     stop = run(f.sup.stop_child, "chain")
-    f.events.wait_until(lambda told: [e.path[-1] for e in ends(told)] == ["b"])
+    f.events.wait_until(lambda told: [e.path for e in ends(told)] == [("chain", "b", 0)])
     held.gate.open()
     stop.result()
     assert refused(f.chain.tell, "held")

@@ -13,7 +13,7 @@ from threadsup import Abandoned, Crashed, Shutdown, Worker, stage
 if TYPE_CHECKING:
     from tests.chain.conftest import MakeFlow
 
-STRATEGIES = ("one_for_one", "one_for_all", "rest_for_one")
+STRATEGIES = ("one_for_one", "one_for_all", "rest_for_one", "before_for_one")
 STAGES = ("a", "b", "c")
 
 strategies = pytest.mark.parametrize("strategy", STRATEGIES)
@@ -41,6 +41,7 @@ def restarted(strategy: str, place: str) -> tuple[str, ...]:
         "one_for_one": STAGES[at : at + 1],
         "one_for_all": STAGES,
         "rest_for_one": STAGES[at:],
+        "before_for_one": STAGES[: at + 1],
     }[strategy]
 
 

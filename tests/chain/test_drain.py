@@ -199,7 +199,7 @@ def test_a_drain_waits_for_a_stage_that_is_held(flow: MakeFlow) -> None:
     f.chain.tell(1)
     stop = run(f.sup.stop_child, "chain")
     f.events.wait_until(
-        lambda told: any(isinstance(e, events.WorkerEnded) and e.path[-1] == "b" for e in told)
+        lambda told: any(isinstance(e, events.WorkerEnded) and e.path[1] == "b" for e in told)
     )
     held.gate.open()
     stop.result()

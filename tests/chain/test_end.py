@@ -54,7 +54,7 @@ def test_a_stage_that_stops_ends_the_chain(flow: MakeFlow, place: int) -> None:
     held.gates["stop"].wait_reached()
     held.gates["stop"].open()
     for number in range(place + 1):
-        f.events.wait_until(final(("chain", f"s{number}")))
+        f.events.wait_until(final(("chain", f"s{number}", 0)))
     assert futures[2].result(5) == Stop("enough")
     assert [outcome(future) for future in futures[3:]] == ["exited"] * 2
     with pytest.raises(MailboxClosed):
@@ -108,7 +108,7 @@ def test_a_stage_behind_the_end_may_crash_and_come_back(flow: MakeFlow, strategy
     for item in ("1", "boom", "2", "stop"):
         f.chain.tell(item)
     last.gates["1"].wait_reached()
-    f.events.wait_until(final(("chain", "b")))
+    f.events.wait_until(final(("chain", "b", 0)))
     last.gates["1"].open()
     last.gates["2"].wait_reached()
     assert (f.chain["a"].incarnation, f.chain["b"].incarnation) == (1, 1)
@@ -130,7 +130,7 @@ def test_a_second_end_behind_the_first_is_the_end_there(flow: MakeFlow) -> None:
     )
     futures = [f.chain.submit(item) for item in ("1", "x", "2", "stop")]
     last.gates["1"].wait_reached()
-    f.events.wait_until(final(("chain", "a")))
+    f.events.wait_until(final(("chain", "a", 0)))
     last.gates["1"].open()
     f.wait_ended()
     assert [outcome(future) for future in futures] == ["1", Stop("second"), "exited", Stop("first")]
@@ -146,7 +146,7 @@ def test_a_tree_can_be_stopped_while_a_chain_ends(flow: MakeFlow) -> None:
     )
     futures = [f.chain.submit(item) for item in ("1", "2", "stop")]
     last.gates["1"].wait_reached()
-    f.events.wait_until(final(("chain", "a")))
+    f.events.wait_until(final(("chain", "a", 0)))
     report = f.sup.stop()
     assert [left.id for left in report.abandoned] == [("chain", "b")]
     assert [outcome(future) for future in futures] == ["exited", "exited", Stop()]
@@ -188,7 +188,7 @@ def test_a_stage_that_ends_is_restarted_or_ends_the_chain(
         assert f.chain["b"].incarnation == 2
     else:
         assert outcome(second) == "exited"
-        f.events.wait_until(final(("chain", "c")))
+        f.events.wait_until(final(("chain", "c", 0)))
     assert f.sup.failed() == ()
 
 
@@ -220,7 +220,7 @@ def test_a_chain_that_gives_up_ends_every_item(flow: MakeFlow) -> None:
     assert drain.result()
     assert f.items() == {"offered": 6, "completed": 2, "failed": 4}
     gave_up = [e for e in f.events.items if isinstance(e, events.GaveUp)]
-    assert [(e.path, type(e.reason)) for e in gave_up] == [(("chain", "second"), Crashed)]
+    assert [(e.path, type(e.reason)) for e in gave_up] == [(("chain", "second", 0), Crashed)]
     f.sup.restart_child("chain")
     assert f.sup.failed() == ()
     assert f.chain.submit("again").result(5) == "again"
@@ -233,7 +233,7 @@ def test_a_tree_stopped_with_items_in_flight_says_how_many_were_lost(flow: MakeF
     futures = [f.chain.submit(str(number)) for number in range(6)]
     held.gates["0"].wait_reached()
     stop = run(f.sup.stop)
-    f.events.wait_until(final(("chain", "c")))
+    f.events.wait_until(final(("chain", "c", 0)))
     held.gates["0"].open()
     report = stop.result()
     assert report.clean

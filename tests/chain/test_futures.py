@@ -151,7 +151,7 @@ def test_a_callback_runs_where_the_item_ended_and_harms_nobody(flow: MakeFlow) -
     future = f.chain.submit(1)
     future.add_done_callback(callback)
     gate.open()
-    assert threads.wait_for(1) == ["threadsup-b-1"]
+    assert threads.wait_for(1) == ["threadsup-b/0-1"]
     assert f.chain.submit(2).result(5) == 2
     assert f.chain["b"].incarnation == 1
 

@@ -62,7 +62,7 @@ def fill(f: Flow, held: Held | None, count: int) -> list[Any]:
 
 def ended(f: Flow, stage: str) -> None:
     def over(told: list[Any]) -> bool:
-        return any(isinstance(e, events.WorkerEnded) and e.path[-1] == stage for e in told)
+        return any(isinstance(e, events.WorkerEnded) and e.path[1] == stage for e in told)
 
     f.events.wait_until(over, f"end of {stage}")
 
@@ -77,9 +77,9 @@ def test_a_stage_that_waits_for_room_is_restarted_without_loss(
     f = flow(stage(same, id="a"), stage(held, id="b"), capacity=1)
     fill(f, held, 4)
     for number in range(1, restarts + 1):
-        wait_asleep(names, f"threadsup-a-{number}")
+        wait_asleep(names, f"threadsup-a/0-{number}")
         f.chain.restart_child("a")
-    wait_asleep(names, f"threadsup-a-{restarts + 1}")
+    wait_asleep(names, f"threadsup-a/0-{restarts + 1}")
     assert f.chain.statistics().items.in_flight == 4
     held.gate.open()
     assert f.chain.drain(10)
@@ -149,7 +149,7 @@ def test_a_chain_held_with_a_result_on_its_way_keeps_it(
     held = Held()
     f = flow(stage(same, id="a"), stage(held, id="b"), capacity=1)
     futures = fill(f, held, 4)
-    wait_asleep(names, "threadsup-a-1")
+    wait_asleep(names, "threadsup-a/0-1")
     outside = run(lambda: f.chain.tell("no", at="b"))
     wait_asleep(names, outside._thread.name)
     stop = run(f.sup.stop_child, "chain")
@@ -209,7 +209,7 @@ def test_a_stage_that_does_not_start_again_holds_the_chain_back(
     with pytest.raises(MailboxClosed, match="it did not start"):
         f.chain.tell("no", at="b")
     futures = fill(f, None, 5)
-    wait_asleep(names, "threadsup-a-1")
+    wait_asleep(names, "threadsup-a/0-1")
     assert f.items() == {"offered": 6, "completed": 1, "in_flight": 5}
     broken.clear()
     f.chain.restart_child("b")
@@ -228,7 +228,7 @@ def test_a_result_that_can_never_be_handed_on_is_undelivered(
     held = Held()
     f = flow(stage(same, id="a"), stage(held, id="b", shutdown=0.0), capacity=1)
     futures = fill(f, held, 4)
-    wait_asleep(names, "threadsup-a-1")
+    wait_asleep(names, "threadsup-a/0-1")
     report = f.sup.stop()
     assert [outcome(future) for future in futures] == ["exited"] * 4
     assert f.items() == {"offered": 4, "failed": 4}
@@ -245,7 +245,7 @@ def test_a_chain_that_was_held_and_does_not_come_back_gives_up_what_it_kept(
     held = Held()
     f = flow(stage(same, id="a"), stage(held, id="b", shutdown=0.0), capacity=1)
     futures = fill(f, held, 4)
-    wait_asleep(names, "threadsup-a-1")
+    wait_asleep(names, "threadsup-a/0-1")
     f.sup.stop_child("chain")
     assert [outcome(futures[0])] == ["exited"]
     assert f.items() == {"offered": 4, "failed": 1, "in_flight": 3}
@@ -266,7 +266,7 @@ def test_a_stop_without_time_leaves_nobody_waiting(
     stages = [stage(same, id=name, shutdown=0.0) for name in "abc"]
     f = flow(*stages, stage(held, id="d", shutdown=0.0), capacity=1)
     futures = fill(f, held, 8)
-    names.wait_until(lambda told: {f"threadsup-{name}-1" for name in "abc"} <= set(told))
+    names.wait_until(lambda told: {f"threadsup-{name}/0-1" for name in "abc"} <= set(told))
     f.sup.stop(limit)
     held.gate.open()
     assert [outcome(future) for future in futures] == ["exited"] * 8
@@ -287,7 +287,7 @@ def test_a_stage_given_up_on_while_it_waits_for_room_delivers_once(
     )
     futures = fill(f, held, 4)
     for number in range(1, turn + 1):
-        wait_asleep(names, f"threadsup-a-{number}")
+        wait_asleep(names, f"threadsup-a/0-{number}")
         f.chain.restart_child("a")
     held.gate.open()
     outcomes = [outcome(future) for future in futures]

@@ -10,7 +10,20 @@ import pytest
 from tests.chain.flows import outcome
 from tests.helpers import Gate, Recorder
 from tests.runtime.forcing import run
-from threadsup import CallingSelfError, Drop, MailboxFull, Reject, current, events, stage
+from threadsup import (
+    Batch,
+    CallingSelfError,
+    Drop,
+    Emit,
+    MailboxFull,
+    Reject,
+    Shutdown,
+    WorkerExit,
+    WorkerExited,
+    current,
+    events,
+    stage,
+)
 
 if TYPE_CHECKING:
     from tests.chain.conftest import MakeFlow
@@ -37,7 +50,7 @@ def test_a_sink_is_called_in_the_last_stages_thread(flow: MakeFlow) -> None:
     for number in range(4):
         f.chain.tell(number)
     assert f.chain.drain(10)
-    assert seen == [(0, "b", "threadsup-b-1"), (3, "b", "threadsup-b-1")]
+    assert seen == [(0, ("b", 0), "threadsup-b/0-1"), (3, ("b", 0), "threadsup-b/0-1")]
 
 
 def test_a_chain_needs_no_sink(flow: MakeFlow) -> None:
@@ -72,7 +85,7 @@ def test_a_sink_that_raises_fails_the_item_and_nothing_else(
     assert f.chain["b"].incarnation == 1
     told = f.events.wait_until(lambda t: any(isinstance(e, events.CallbackFailed) for e in t))
     (report,) = [e for e in told if isinstance(e, events.CallbackFailed)]
-    assert report.path == ("chain", "b")
+    assert report.path == ("chain", "b", 0)
     assert report.what == f"on_result failed: {kind.__name__}: no room on disk"
 
 
@@ -144,3 +157,71 @@ def test_results_reach_the_sink_before_their_futures_do(flow: MakeFlow) -> None:
     for number in range(50):
         f.chain.submit(number).result(5)
         assert taken[-1] == number
+
+
+def fussy(result: Any) -> None:
+    """Refuse what is bad, each in its own way."""
+    if result == "bad":
+        raise ValueError(result)
+    if result == "exit":
+        raise WorkerExit(Shutdown("the sink"))
+
+
+def test_a_sink_cannot_end_its_stage(flow: MakeFlow) -> None:
+    """Not by the exit of a worker either: the item has failed, the chain goes on (F50)."""
+    f = flow(stage(same, id="a"), on_result=fussy)
+    error = f.chain.submit("exit").exception(5)
+    assert isinstance(error, WorkerExited)
+    assert error.reason == Shutdown("the sink")
+    assert f.chain.submit("good").result(5) == "good"
+    assert f.items() == {"offered": 2, "completed": 1, "failed": 1}
+    assert f.chain["a"].incarnation == 1
+
+
+@pytest.mark.parametrize("bad", ["bad", "exit"])
+@pytest.mark.parametrize("emit", [lambda items: Emit(*items), iter], ids=["values", "generator"])
+def test_a_sink_that_raises_fails_one_of_many(flow: MakeFlow, emit: Any, bad: str) -> None:
+    """The others of its item come out; the item has failed (rows 147, 149; F50)."""
+
+    def made(items: tuple[Any, ...]) -> Any:
+        return emit(items) if emit is not iter else (item for item in items)
+
+    taken: list[Any] = []
+    f = flow(stage(made, id="a"), on_result=fussy)
+    f.chain.tap(taken.append)
+    assert outcome(f.chain.submit((1, bad, 2))) != [1, 2]
+    assert f.chain.submit((3,)).result(5) == [3]
+    assert taken == [1, 2, 3]
+    assert f.items() == {"offered": 2, "completed": 1, "failed": 1}
+    assert f.letters() == [((1, bad, 2), ("chain", "a"), "failed")]
+    assert f.chain["a"].incarnation == 1
+
+
+def test_a_sink_that_raises_fails_one_of_a_batch(flow: MakeFlow) -> None:
+    """And not the rest of it (rows 147, 149; F50)."""
+    f = flow(stage(same, id="a", batch=Batch(size=4, timeout=60.0)), on_result=fussy)
+    futures = [f.chain.submit(item) for item in (1, "bad", "exit", 2)]
+    assert [outcome(future) for future in futures] == [1, "ValueError: bad", "exited", 2]
+    assert f.items() == {"offered": 4, "completed": 2, "failed": 2}
+    assert [letter[0] for letter in f.letters()] == ["bad", "exit"]
+    assert f.chain["a"].incarnation == 1
+
+
+def test_a_sink_that_never_returns_is_abandoned_at_its_limit(flow: MakeFlow) -> None:
+    """`time_limit` is for the item, which the sink has: the next life goes on (F50)."""
+    gate, taken = Gate("the sink"), Recorder[Any]()
+
+    def sink(result: Any) -> None:
+        if result == "hang":
+            gate.meet()
+        taken(result)
+
+    f = flow(stage(same, id="a", time_limit=0.05), on_result=sink)
+    hung = f.chain.submit("hang")
+    gate.wait_reached()
+    assert outcome(hung) == "exited"
+    assert f.chain.submit("good").result(5) == "good"
+    assert f.items() == {"offered": 2, "completed": 1, "failed": 1}
+    gate.open()
+    assert taken.wait_for(2) == ["good", "hang"]
+    assert f.items() == {"offered": 2, "completed": 1, "failed": 1}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from threadsup._specs.chain import chain_spec, stage
+from threadsup._policy.autoscale import Autoscale
+from threadsup._specs.chain import chain_spec
 from threadsup._specs.group import group_spec
+from threadsup._specs.stage import stage
 from threadsup._specs.supervisor import SupervisorSpec
 from threadsup._specs.targets import handler
 from threadsup._specs.worker import worker_spec
@@ -44,6 +46,20 @@ def test_a_tree_is_drawn_with_its_rules() -> None:
         f"│  └─ handler serve  new  ({here}:serve, permanent)",
         f"└─ chain etl  new  (one_for_one, capacity 50, results to {here}:serve, escalate)",
         f"   └─ stage parse  new  ({here}:serve, transient)",
+    ]
+
+
+def test_a_stage_is_drawn_with_its_replicas() -> None:
+    """How many there are, or may be, and who of them gets an item."""
+    stages = [
+        stage(serve, id="parse", workers=4, capacity=9),
+        stage(serve, id="enrich", workers=Autoscale(2, 8), routing="least_loaded"),
+    ]
+    lines = str(declared(SupervisorSpec(name="app", children=(chain_spec("etl", stages),))))
+    here = __name__
+    assert lines.splitlines()[2:] == [
+        f"   ├─ stage parse  new  ({here}:serve, transient, capacity 9, 4 replicas, round_robin)",
+        f"   └─ stage enrich  new  ({here}:serve, transient, 2 to 8 replicas, least_loaded)",
     ]
 
 

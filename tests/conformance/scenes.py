@@ -46,7 +46,7 @@ if TYPE_CHECKING:
         WorkerRef,
         WorkerStatistics,
     )
-    from threadsup._snapshot import Counts
+    from threadsup._snapshot import Counts, StageStatistics
 
 __all__ = [
     "CLASSES",
@@ -67,6 +67,7 @@ __all__ = [
     "only_in",
     "part",
     "raising",
+    "worker_of",
 ]
 
 Hook = Any
@@ -210,6 +211,11 @@ class Place:
         targets = {"task": work, "handler": handler(act), "worker": Actor, "pykka": PykkaActor}
         return targets.get(self.kind, act)
 
+    def thread(self, id: str, incarnation: int) -> str:
+        """Return the name of the thread of a worker at this place."""
+        replica = "/0" if self.membership == "chain" else ""
+        return f"threadsup-{id}{replica}-{incarnation}"
+
 
 PLACES = tuple(
     Place(membership, kind)
@@ -292,7 +298,12 @@ class _Handle(Protocol):
 
     def monitor(self, fn: Callable[[Exit], object]) -> Callable[[], None]: ...
 
-    def statistics(self) -> WorkerStatistics: ...
+    def statistics(self) -> WorkerStatistics | StageStatistics: ...
+
+
+def worker_of(event: Any) -> Any:
+    """Return the id of the worker an event is about; of a replica that of its stage."""
+    return event.path[1] if len(event.path) == 3 else event.path[-1]
 
 
 def is_balanced(counts: Counts) -> bool:
@@ -519,7 +530,7 @@ class Scene:
         def is_it(event: events.Event) -> bool:
             return (
                 isinstance(event, events.WorkerStarted)
-                and event.path[-1] == id
+                and worker_of(event) == id
                 and event.incarnation == incarnation
             )
 
@@ -535,7 +546,7 @@ class Scene:
 
         def found(seen: list[events.Event]) -> list[events.GaveUp]:
             told = [event for event in seen if isinstance(event, events.GaveUp)]
-            return [event for event in told if id is None or event.path[-1] == id]
+            return [event for event in told if id is None or worker_of(event) == id]
 
         seen = self.events.wait_until(lambda items: bool(found(items)), "giving up")
         return found(seen)[-1]
@@ -543,7 +554,7 @@ class Scene:
     def all_of(self, kind: type[events.Event], id: str | None = None) -> list[Any]:
         """Return the events of a kind that have been told so far, of one worker or of all."""
         told: list[Any] = [event for event in self.events.items if type(event) is kind]
-        return [event for event in told if id is None or event.path[-1] == id]
+        return [event for event in told if id is None or worker_of(event) == id]
 
     def sync(self) -> None:
         """Return when the supervisor has done all it was told, and the side thread too.
@@ -606,9 +617,9 @@ class Scene:
 
     def _check_threads(self, ids: Iterable[str]) -> None:
         """Find the threads of those that run, the tree's own two and no other."""
-        expected = {f"threadsup-{key}-{self.incarnation(key)}" for key in ids}
+        expected = {self.place.thread(key, self.incarnation(key)) for key in ids}
         for other in self._beside:
-            expected |= {f"threadsup-{key}-{other.incarnation(key)}" for key in other.ids}
+            expected |= {other.place.thread(key, other.incarnation(key)) for key in other.ids}
         expected |= {f"threadsup-{self.OUTSIDE}-1"}
         expected |= {f"{self.sup.name}-supervisor", f"{self.sup.name}-side"}
         assert self._threads_but(expected) == expected

@@ -40,13 +40,13 @@ from threadsup import (
     Stop,
     Worker,
     WorkerExited,
-    WorkerStatistics,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.conformance.conftest import MakeScene
+    from threadsup._snapshot import Counts
 
 STANDALONE, GROUP, CHAIN = MEMBERSHIPS
 PARALLEL = (STANDALONE, GROUP)
@@ -71,7 +71,7 @@ def join(threads: list[threading.Thread]) -> None:
         thread.join(PATIENCE)
 
 
-def outcomes(counts: WorkerStatistics) -> tuple[int, int, int, int]:
+def outcomes(counts: Counts) -> tuple[int, int, int, int]:
     """Return what has become of the messages of a worker."""
     return counts.handled, counts.failed, counts.undelivered, counts.pending
 

@@ -553,7 +553,7 @@ def test_a_crash_while_the_last_one_is_handled(
     scene: MakeScene, place: Place, held_start: Callable[[str], Gate]
 ) -> None:
     """F15: the supervisor is in the middle of restarting the first: no event lost, none twice."""
-    gate = held_start("threadsup-a-2")
+    gate = held_start(place.thread("a", 2))
     parts = part("a"), part("b"), part("c"), part("d")
     options = {} if place == STANDALONE else {"strategy": "one_for_one"}
     at = scene(place, *parts, max_restarts=9, **options).start()
@@ -562,7 +562,7 @@ def test_a_crash_while_the_last_one_is_handled(
     failed = [at.ask(key, boom) for key in "bc"]
     for future in failed:
         assert isinstance(future.exception(PATIENCE), Boom)
-    reported("threadsup-b-1", "threadsup-c-1")
+    reported(place.thread("b", 1), place.thread("c", 1))
     gate.open()
     for key in "abc":
         at.up(key, 2)
@@ -578,13 +578,13 @@ def test_a_crash_of_a_sibling_while_all_are_restarted(
     scene: MakeScene, place: Place, held_start: Callable[[str], Gate]
 ) -> None:
     """F15: one that is up again crashes before the last is: the set starts over, twice paid."""
-    gate = held_start("threadsup-b-2")
+    gate = held_start(place.thread("b", 2))
     parts = part("a"), part("b"), part("c")
     at = scene(place, *parts, strategy="one_for_all", max_restarts=2).start()
     at.tell("c", boom)
     gate.wait_reached()
     assert isinstance(at.ask("a", boom).exception(PATIENCE), Boom)
-    reported("threadsup-a-2")
+    reported(place.thread("a", 2))
     gate.open()
     at.up("c", 2)
     at.sync()

@@ -32,6 +32,7 @@ from tests.conformance.scenes import (
     only_in,
     part,
     raising,
+    worker_of,
 )
 from tests.helpers import PATIENCE, Recorder
 from threadsup import (
@@ -104,7 +105,7 @@ def test_a_permanent_worker_comes_back_after_any_end(
     assert not end(at, reason)
     at.up("a", 2)
     assert at.answers("a")
-    assert [event.path[-1] for event in at.all_of(events.Restarting)] == ["a"]
+    assert [worker_of(event) for event in at.all_of(events.Restarting)] == ["a"]
     at.check()
 
 

@@ -32,6 +32,7 @@ from tests.conformance.scenes import (
     boom,
     noted,
     part,
+    worker_of,
 )
 from tests.helpers import PATIENCE, Gate, Recorder
 from threadsup import (
@@ -289,7 +290,7 @@ def test_the_order_of_stopping_is_the_reverse(scene: MakeScene, place: Place) ->
     at = scene(place, *(noted(key, log) for key in UNSORTED)).start()
     at.stop()
     assert log.items[5:] == [f"-{key}1" for key in reversed(UNSORTED)]
-    ended = [event.path[-1] for event in at.all_of(events.WorkerEnded)]
+    ended = [worker_of(event) for event in at.all_of(events.WorkerEnded)]
     assert ended == [*reversed(UNSORTED), "outside"]
     at.check(kept=UNSORTED)
 
@@ -488,7 +489,7 @@ def test_workers_that_end_by_themselves_while_they_are_stopped(
         report = stopping.report()
     assert (report.clean, report.stopped) == (True, 15)
     assert at.sup.wait(PATIENCE) == Shutdown()
-    order = [event.path[-1] for event in at.all_of(events.WorkerEnded)]
+    order = [worker_of(event) for event in at.all_of(events.WorkerEnded)]
     assert order[-2:] == ["first", "outside"]
     assert at.all_of(events.Restarting) == at.all_of(events.GaveUp) == []
     assert at.sup.failed() == ()
@@ -518,7 +519,7 @@ def test_an_odd_end_after_it_was_asked_disturbs_no_stop(
     assert bare(at.ended("a").reason) == bare(reason_for(error))
     assert at.ended("a").final
     assert at.all_of(events.Restarting) == []
-    assert [event.path[-1] for event in at.all_of(events.WorkerEnded)].count("a") == 1
+    assert [worker_of(event) for event in at.all_of(events.WorkerEnded)].count("a") == 1
     at.check(kept=["a", "b"])
 
 

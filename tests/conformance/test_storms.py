@@ -169,7 +169,7 @@ def is_shortage(error: BaseException | None) -> bool:
 @everywhere
 def test_a_first_start_without_threads(scene: MakeScene, place: Place, shortage: Shortage) -> None:
     """F72: who was up is down again, the caller is told, nothing is left behind."""
-    shortage.refuse("threadsup-b-1")
+    shortage.refuse(place.thread("b", 1))
     at = scene(place, part("a"), part("b"), part("c"))
     with pytest.raises(StartError) as failure:
         at.start()
@@ -184,7 +184,7 @@ def test_a_first_start_without_threads(scene: MakeScene, place: Place, shortage:
 def test_a_worker_added_without_threads(scene: MakeScene, place: Place, shortage: Shortage) -> None:
     """F72: the caller is told, its id is free, and it works when there are threads again."""
     at = scene(place, part("a")).start()
-    shortage.refuse("threadsup-b-1")
+    shortage.refuse(place.thread("b", 1))
     with pytest.raises(StartError) as failure:
         at.add(part("b"))
     assert is_shortage(failure.value.__cause__)
@@ -199,7 +199,7 @@ def test_a_worker_added_without_threads(scene: MakeScene, place: Place, shortage
 def test_a_chain_added_without_threads(scene: MakeScene, shortage: Shortage) -> None:
     """F72 for a stage: the chain is not added, those of its stages that were up are down."""
     at = scene(CHAIN, part("a")).start()
-    shortage.refuse("threadsup-y-1")
+    shortage.refuse(CHAIN.thread("y", 1))
     with pytest.raises(StartError) as failure:
         at.sup.add_chain("other", [at.stage_of(part("x")), at.stage_of(part("y"))])
     assert is_shortage(failure.value.__cause__)
@@ -212,12 +212,13 @@ def test_a_restart_without_threads_is_tried_again(
     scene: MakeScene, place: Place, shortage: Shortage
 ) -> None:
     """F72: it is a failed start, paid for, with the pauses; queued messages wait for a life."""
-    shortage.refuse("threadsup-a-2", "threadsup-a-3")
+    refused = [place.thread("a", number) for number in (2, 3)]
+    shortage.refuse(*refused)
     backoff = Backoff(initial=0.001, factor=2.0, jitter=0.0)
     at = scene(place, part("a"), max_restarts=3, backoff=backoff).start()
     answers = [at.ask("a", boom), at.ask("a", "queued")]
     assert answers[1].result(PATIENCE) == "queued"
-    assert shortage.seen.items == ["threadsup-a-2", "threadsup-a-3"]
+    assert shortage.seen.items == refused
     assert at.incarnation("a") == 4
     at.sync()
     assert [event.delay for event in at.all_of(events.Restarting)] == [0.0, 0.001, 0.002]
@@ -229,7 +230,7 @@ def test_restarts_without_threads_spend_the_budget(
     scene: MakeScene, place: Place, shortage: Shortage
 ) -> None:
     """F72: when there are none for too long the scope gives up; the others and the tree go on."""
-    shortage.refuse(*(f"threadsup-a-{number}" for number in range(2, 99)))
+    shortage.refuse(*(place.thread("a", number) for number in range(2, 99)))
     at = scene(place, part("a"), max_restarts=3).start()
     answers = [at.ask("a", boom), at.ask("a", "queued")]
     assert isinstance(answers[1].exception(PATIENCE), WorkerExited)

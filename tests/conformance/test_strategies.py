@@ -5,9 +5,10 @@ budget of its own. "The supervisor ends" therefore reads "the scope gives up", s
 is named by `failed()`, with nothing outside it touched; with `escalate=True` it is the
 supervisor that pays, and ends when its own budget is spent. Rows that differ or are missing:
 
-* Row 83, `before_for_one`, belongs to the issue that brings that strategy.
+* Row 83, `before_for_one`, has no reference: it is the mirror of rows 80 to 82.
 * Rows 84, 86, 88, 95, `simple_one_for_one`: a group under `one_for_one` whose members
-  are added while it runs. A chain has no such members before its own issue.
+  are added while it runs. Replicas of a stage are equals that hand items on: they are
+  tested with the chain.
 * Row 85: a start hands back no extra information, so there is none to lose in a restart;
   that a dynamic member is restarted with the arguments it was added with is tested.
 * Row 87: a start has no third answer besides success and failure. That leaving
@@ -39,6 +40,7 @@ from tests.conformance.scenes import (
     only_in,
     part,
     raising,
+    worker_of,
 )
 from tests.helpers import PATIENCE, ManualClock, Recorder
 from threadsup import (
@@ -260,7 +262,7 @@ def test_a_sibling_that_cannot_restart_brings_everything_down(
         max_restarts=2,
     ).start()
     at.tell("a", boom)
-    assert at.gave_up().path[-1] == "b"
+    assert worker_of(at.gave_up()) == "b"
     at.ended("a", 3)
     at.sync()
     assert flat(log.items, unordered=place == GROUP)[3:] == [
@@ -327,7 +329,7 @@ def test_a_later_child_that_cannot_restart_ends_all(scene: MakeScene, place: Pla
         max_restarts=2,
     ).start()
     at.tell("b", boom)
-    assert at.gave_up().path[-1] == "c"
+    assert worker_of(at.gave_up()) == "c"
     at.ended("a")
     at.ended("b", 2)
     at.sync()
@@ -359,6 +361,70 @@ def test_a_start_that_fails_under_rest_for_one_is_retried_alone(
         "!b1", "-d1", "-c1", "+b2", "xc2", "+c3", "+d2",
     ]  # fmt: skip
     at.check(kept=["a"])
+
+
+# -- before for one -------------------------------------------------------------------
+
+
+@shared
+def test_before_for_one_replaces_the_crashed_and_those_before_it(
+    scene: MakeScene, place: Place
+) -> None:
+    """Row 83, mirror of 80: the one after keeps its identity; a third crash is it."""
+    log: Recorder[str] = Recorder()
+    at = scene(
+        place, *(noted(key, log) for key in "abc"), strategy="before_for_one", max_restarts=2
+    ).start()
+    crash(at, "b")
+    assert log.items[3:] == ["!b1", "-a1", "+a2", "+b2"]
+    crash(at, "a")
+    assert log.items[7:] == ["!a2", "+a3"]
+    crash_for_good(at, "b")
+    at.check(kept=["c"], up=())
+
+
+@shared
+def test_an_earlier_child_that_cannot_restart_ends_all(scene: MakeScene, place: Place) -> None:
+    """Row 83, mirror of 81: its failing starts spend the budget of them all."""
+    log: Recorder[str] = Recorder()
+    at = scene(
+        place,
+        noted("a", log, range(2, 99)),
+        noted("b", log),
+        noted("c", log),
+        strategy="before_for_one",
+        max_restarts=2,
+    ).start()
+    at.tell("b", boom)
+    assert worker_of(at.gave_up()) == "a"
+    at.ended("c")
+    at.sync()
+    assert log.items[3:] == ["!b1", "-a1", "xa2", "xa3", "-c1"]
+    at.check(kept=["c"], up=())
+
+
+@shared
+def test_a_start_that_fails_under_before_for_one_starts_those_before_it_over(
+    scene: MakeScene, place: Place
+) -> None:
+    """Row 83, mirror of 82: what is before it is stopped again, what is after it stays up."""
+    log: Recorder[str] = Recorder()
+    at = scene(
+        place,
+        noted("a", log),
+        noted("b", log, [2]),
+        noted("c", log),
+        noted("d", log),
+        strategy="before_for_one",
+        max_restarts=2,
+    ).start()
+    at.tell("c", boom)
+    at.up("c", 2)
+    at.sync()
+    assert flat(log.items, unordered=place == GROUP)[4:] == [
+        "!c1", "-b1", "-a1", "+a2", "xb2", "-a2", "+a3", "+b3", "+c2",
+    ]  # fmt: skip
+    at.check(kept=["d"])
 
 
 # -- members that come and go ---------------------------------------------------------

@@ -150,7 +150,7 @@ def test_a_wrong_description_is_refused_where_it_is_given(*, started: bool) -> N
     with pytest.raises(SpecError, match="target"):
         tree.add_worker(handler(act), 1, 2, 3, id="w")
     with pytest.raises(SpecError, match="before_for_one"):
-        tree.add_group("g", strategy="before_for_one")  # type: ignore[arg-type]
+        tree.add_group("g", strategy="one_for_some")  # type: ignore[arg-type]
     with pytest.raises(SpecError, match="at least one"):
         tree.add_chain("c", [])
     assert tree.children() == ()

@@ -64,12 +64,12 @@ def test_the_life_of_a_tree_is_told_in_order(supervisor: MakeSupervisor) -> None
     assert seen == [
         ("WorkerStarted", ("w",), 1),
         ("WorkerStarted", ("g", "m"), 1),
-        ("WorkerStarted", ("c", "s"), 1),
+        ("WorkerStarted", ("c", "s", 0), 1),
         ("SupervisorStarted", None, None),
         ("WorkerEnded", ("w",), 1),
         ("Restarting", ("w",), None),
         ("WorkerStarted", ("w",), 2),
-        ("WorkerEnded", ("c", "s"), 1),
+        ("WorkerEnded", ("c", "s", 0), 1),
         ("WorkerEnded", ("g", "m"), 1),
         ("WorkerEnded", ("w",), 2),
         ("SupervisorEnded", None, None),
@@ -324,14 +324,14 @@ def test_a_monitor_that_has_ended_is_told_nothing(supervisor: MakeSupervisor) ->
 
 
 def test_members_and_stages_are_monitored_alike(supervisor: MakeSupervisor) -> None:
-    """By their id in the group or chain."""
+    """By their id in the group or chain; a stage by each of its replicas."""
     notes: Recorder[Exit] = Recorder()
     tree = supervisor().start()
     tree.add_group("g", [worker_spec(handler(act), id="m")])["m"].monitor(notes)
     tree.add_chain("c", [stage(act, id="s")])["s"].monitor(notes)
     tree.stop()
     assert [(note.id, note.reason, note.final) for note in notes.items] == [
-        ("s", Shutdown(), True),
+        (("s", 0), Shutdown(), True),
         ("m", Shutdown(), True),
     ]
 

@@ -219,6 +219,9 @@ def test_the_table_of_trees_is_the_process_s(monkeypatch: pytest.MonkeyPatch) ->
         def leave_process(self) -> None:
             """Nothing."""
 
+        def feeds(self) -> tuple[()]:
+            return ()
+
         def mark_forked(self) -> None:
             """Nothing."""
 

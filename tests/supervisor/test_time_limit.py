@@ -297,7 +297,7 @@ def test_a_stage_that_hangs_fails_its_item(tree: Supervisor, hang: Hang, late: L
     chain = tree.add_chain("c", [stage(hang, id="s", time_limit=LIMIT), stage(repr, id="r")])
     lost = chain.submit("hang")
     hang.stuck.wait_for(1)
-    late("c", "s")
+    late("c", ("s", 0))
     with pytest.raises(WorkerExited):
         lost.result(PATIENCE)
     assert chain.submit("next").result(PATIENCE) == "'next'"

@@ -222,7 +222,7 @@ def test_a_worker_knows_where_it_is(supervisor: MakeSupervisor) -> None:
     assert alone.ask(look) == ("w", "handler", 1, tree, None, None)
     assert group.ask("m", look) == ("m", "worker", 1, tree, group, None)
     assert group.ask("p", look) == ("p", "pykka", 1, tree, group, None)
-    assert chain.submit(look).result(PATIENCE) == ("s", "stage", 1, tree, None, chain)
+    assert chain.submit(look).result(PATIENCE) == (("s", 0), "stage", 1, tree, None, chain)
     tree.restart_child("w")
     assert alone.ask(look)[2] == 2
     assert "handler 'w', incarnation 2" in alone.ask(lambda: repr(me()))

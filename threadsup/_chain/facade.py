@@ -1,36 +1,40 @@
 """The handle of a chain: items in, results out, and the end of the stream.
 
-Owns `Chain` and the wiring of its stages. It must not know how a stage runs. The
-data path is wired when the chain is made: each outlet holds the next mailbox,
+Owns `Chain` and the first wiring of its stages. It must not know how a stage runs. The
+data path is wired when the chain is made: each outlet holds the next stage's inlet,
 and nothing asks upward.
-
-How "until all items accepted before are finished" is known without counting: a
-token is put behind them at the head and handed from stage to stage at its place
-in each mailbox. When it comes out at the tail, everything before it is out, too.
 """
 
 from __future__ import annotations
 
 import threading
+from time import monotonic
 from typing import TYPE_CHECKING, Any, final
 
-from threadsup._cell import address_of
+from threadsup._chain.changes import Changes
+from threadsup._chain.graph import Graph, Links
+from threadsup._chain.letters import Letters
+from threadsup._chain.line import slower
+from threadsup._chain.members import Members
 from threadsup._chain.scope import ChainScope
-from threadsup._chain.stage import Stage, StageCell
-from threadsup._errors import CallingSelfError, MailboxClosed, UnknownChildError
+from threadsup._chain.stream import stream
+from threadsup._errors import CallingSelfError, MailboxClosed
 from threadsup._runtime.context import Place, Wakeup, current
+from threadsup._runtime.family import Ledger
 from threadsup._runtime.future import Future
-from threadsup._runtime.mailbox import Mailbox
-from threadsup._runtime.outlet import Outlet
-from threadsup._runtime.pykka_compat import Envelope
-from threadsup._scope import rules_of_scope, rules_of_worker
+from threadsup._runtime.inlet import BadKey
+from threadsup._runtime.pykka_compat import Envelope, fail
+from threadsup._scope import rules_of_scope
 from threadsup._snapshot import ChainStatistics, Items, total
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterable
 
     from threadsup._cell import Services
+    from threadsup._chain.stream import Errors
     from threadsup._exits import ChildId
+    from threadsup._runtime.inlet import Inlet
+    from threadsup._runtime.mailbox import Mailbox
     from threadsup._scope import WorkerScope
     from threadsup._specs import Budget, ChainSpec
 
@@ -38,16 +42,19 @@ __all__ = ["Chain", "chain_scope"]
 
 
 @final
-class Chain:
+class Chain(Members, Graph, Letters):
     """Stages in order. From `add_chain` and `chain(id)`; for any thread."""
 
-    __slots__ = ("_cells", "_closed", "_entered", "_head", "_lock", "_scope", "spec")
+    __slots__ = ("_closed", "_ledger", "_links", "_lock", "_place", "_scope", "_services", "spec")
 
     def __init__(
         self, spec: ChainSpec, budget: Budget, supervisor: Any, services: Services
     ) -> None:
         self.spec = spec
-        self._cells = self._wire(Place(supervisor=supervisor, chain=self), services)
+        self._services = services
+        self._place = Place(supervisor=supervisor, chain=self)
+        self._ledger = Ledger(services.settle)
+        self._links = Links()
         rules = rules_of_scope(
             budget,
             escalate=spec.escalate,
@@ -56,32 +63,22 @@ class Chain:
             ends="any",
             drains=True,
         )
-        cells = [(cell, rules_of_worker(cell.spec)) for cell in self._cells.values()]
-        self._scope = ChainScope(spec.id, "chain", rules, cells, services)
+        lines = tuple(self._make_line(stage) for stage in spec.stages)
+        lines[0].set_rate(slower(spec.rate, lines[0].rate))
+        lines[-1].on_result = spec.on_result
+        for line in lines:
+            for _ in range(line.size):
+                line.make()
+            line.link(to=line.cells)
+        self._scope = ChainScope(spec.id, rules, lines, services)
+        self._scope.set_lines(lines)
         self._scope.facade = self
+        self._scope.changes = Changes(self._scope)
+        self._scope.changes.entry = spec.rate
         self._lock = threading.RLock()
-        """Guards `_entered`, which only senders into the middle count, and `_closed`
-        together with what it means for the head. Re-entrant: a signal handler may
-        close the chain it has interrupted."""
-        self._entered = 0
+        """Guards `_closed` together with what it means for the head. Re-entrant: a
+        signal handler may close the chain it has interrupted."""
         self._closed = False
-        self._head = next(iter(self._cells.values())).mailbox
-
-    def _wire(self, place: Place, services: Services) -> dict[ChildId, StageCell]:
-        spec = self.spec
-        cells: dict[ChildId, StageCell] = {}
-        behind: Mailbox | None = None
-        for stage in reversed(spec.stages):
-            assert stage.id is not None
-            mailbox = Mailbox(
-                address_of((spec.id, stage.id)),
-                spec.capacity if stage.capacity is None else stage.capacity,
-                spec.on_full if stage.on_full is None else stage.on_full,
-            )
-            outlet = Outlet(behind, spec.on_result if behind is None else None)
-            cells[stage.id] = StageCell(stage, spec.id, mailbox, outlet, place, services)
-            behind = mailbox
-        return dict(reversed(cells.items()))
 
     def __repr__(self) -> str:
         return f"<Chain {self.id!r}, {len(self)} stages>"
@@ -92,55 +89,24 @@ class Chain:
         return self.spec.id
 
     @property
+    def supervisor(self) -> Any:
+        """The supervisor it belongs to."""
+        return self._place.supervisor
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it runs, and is not about to end."""
+        return self._scope.state.phase == "up"
+
+    @property
     def scope(self) -> WorkerScope:
         """Its scope; for the supervisor."""
         return self._scope
 
-    # -- stages ---------------------------------------------------------------------
-
-    def __len__(self) -> int:
-        return len(self._cells)
-
-    def __iter__(self) -> Iterator[ChildId]:
-        return iter(tuple(self._cells))
-
-    def __contains__(self, id: object) -> bool:
-        return id in self._cells
-
-    def __getitem__(self, id: ChildId) -> Stage:
-        return Stage(self._cell(id))
-
-    def children(self) -> tuple[ChildId, ...]:
-        """Return the ids of the stages in the order items pass. Never blocks."""
-        return tuple(self._cells)
-
-    def _cell(self, id: ChildId | None) -> StageCell:
-        if id is None:
-            return next(iter(self._cells.values()))
-        try:
-            return self._cells[id]
-        except (KeyError, TypeError):
-            raise UnknownChildError(f"chain {self.id!r} has no stage {id!r}") from None
-
-    def restart_child(self, id: ChildId, timeout: float | None = None) -> None:
-        """Stop a stage, if it runs, and start it again; nothing is lost.
-
-        Blocks: until it is up or its start has failed.
-
-        Raises:
-            UnknownChildError: there is none of that id.
-            StartError: it did not start; it is kept.
-            CallingSelfError: from that stage, or from a stage that is starting.
-        """
-        cell = self._cell(id)
-        context = current()
-        if context is not None and context.home is cell.mailbox:
-            raise CallingSelfError(f"{id!r} would wait for its own end")
-        if context is not None and context.starting and context.chain is self:
-            raise CallingSelfError(
-                f"{context.id!r} cannot restart a stage while it starts: it would wait for itself"
-            )
-        self._scope.errand("restart_child", id).result(timeout)
+    @property
+    def inlet(self) -> Inlet:
+        """How items get into its first stage; for chains that go on to this one."""
+        return self._scope.lines[0].inlet
 
     # -- items ----------------------------------------------------------------------
 
@@ -186,16 +152,114 @@ class Chain:
         return future
 
     def _send(self, raw: Any, at: ChildId | None, timeout: float | None) -> None:
-        mailbox = self._head if at is None else self._cell(at).mailbox
-        if self._closed and mailbox is not self._head:
-            raise MailboxClosed(f"chain {self.id!r} is closed")
-        if timeout == 0:
-            mailbox.put_nowait(raw)
-        else:
-            mailbox.put(raw, timeout)
-        if mailbox is not self._head:
-            with self._lock:
-                self._entered += 1
+        if at is None and timeout is None:  # as most are sent: there is nothing to keep
+            try:
+                self._scope.lines[0].inlet.put(raw)
+            except BadKey as bad:
+                raise bad.error from None
+            except MailboxClosed:
+                pass  # for good, or not: see below
+            else:
+                return
+        end, left = None if timeout is None else monotonic() + timeout, timeout
+        while True:
+            inlet = self.inlet if at is None else self._line(at).inlet
+            if self._closed and at is not None:
+                raise MailboxClosed(f"chain {self.id!r} is closed")
+            boxes = inlet.boxes
+            try:
+                if timeout == 0:
+                    inlet.put_nowait(raw)
+                else:
+                    inlet.put(raw, left)
+            except BadKey as bad:
+                raise bad.error from None
+            except MailboxClosed:
+                # What it was to be put into has just been removed: there is another one.
+                if boxes is inlet.boxes and (at is not None or inlet is self.inlet):
+                    raise
+            else:
+                return
+            left = None if end is None else max(0.0, end - monotonic())
+
+    def map(
+        self,
+        items: Iterable[Any],
+        *,
+        ordered: bool = True,
+        errors: Errors = "raise",
+        window: int | None = None,
+    ) -> Generator[Any, None, None]:
+        """Send a stream of items through the chain and return a generator of the results.
+
+        Items are pulled in the thread that iterates, and only as fast as results are
+        taken from the generator. Dropped items give nothing, emitted ones several
+        results. Closing the generator stops the pulling.
+
+        Args:
+            items: Any iterable, however long.
+            ordered: Whether results come in the order of the items. Otherwise they come
+                as they finish.
+            errors: What an item that failed does: `"raise"` ends the stream where it
+                would have come, as `Executor.map` does, `"skip"` gives nothing,
+                `"return"` gives the exception.
+            window: How many items may be on their way or held back for the order;
+                `None`: as many as the chain has room for.
+
+        Raises:
+            ValueError: one of the options is none of these.
+            TypeError: there is no iterating over the items.
+            CallingSelfError: from a stage of this chain, or of one that it feeds.
+        """
+        self._check_waiting()
+        return stream(
+            items,
+            offer=self._offer,
+            put=self._enter,
+            window=self._room() if window is None else window,
+            ordered=ordered,
+            errors=errors,
+        )
+
+    def _check_waiting(self) -> None:
+        context = current()
+        if context is None or context.chain is None:
+            return
+        if context.chain is self or self.leads_to(context.chain):
+            raise CallingSelfError(
+                f"{context.id!r} would wait for its own stage: results of chain {self.id!r} "
+                f"come through it"
+            )
+
+    def _offer(self, raw: Any) -> bool:
+        inlet = self.inlet
+        boxes = inlet.boxes
+        try:
+            return inlet.offer(raw)
+        except MailboxClosed:
+            if boxes is inlet.boxes and inlet is self.inlet:
+                raise
+            return False  # as above: to be offered again, in vain at worst
+        except BadKey as bad:  # the failure of this item alone
+            if not isinstance(bad.error, Exception):
+                raise bad.error from None
+            fail(raw.reply_to, bad.error)
+            return True
+
+    def _enter(self, raw: Any) -> None:
+        waited = set[Any]()
+        try:
+            while not self._offer(raw):
+                inlet = self.inlet  # each time: another stage may be the first one by now
+                waited.add(inlet)
+                inlet.wait_for_room(raw)
+        finally:
+            for inlet in waited:
+                inlet.pass_on()
+
+    def _room(self) -> int:
+        """Return how many items the chain holds, queued and in hand."""
+        return sum((line.capacity + 1) * line.most for line in self._scope.lines)
 
     def drain(self, timeout: float | None = None) -> bool:
         """Wait until all items accepted before the call are finished.
@@ -209,9 +273,7 @@ class Chain:
             CallingSelfError: from a stage of this chain.
             NotRunningError: this is the child of a fork.
         """
-        context = current()
-        if context is not None and context.chain is self:
-            raise CallingSelfError(f"chain {self.id!r} would wait for its own stage")
+        self._check_waiting()
         self._scope.services.check_alive()
         finished = Wakeup()
         self._scope.send_through(finished.set)
@@ -225,15 +287,24 @@ class Chain:
         with self._lock:
             if self._closed:
                 return
-            self._closed = True
-            self._head.shut("the chain is closed")
+            self._shut("the chain is closed")
         self._scope.finish_behind()
 
     def shut(self) -> None:
         """Take no more items, and do not end. For the draining of a tree."""
         with self._lock:
-            self._closed = True
-            self._head.shut("the chain is drained, its tree is stopping")
+            self._shut("the chain is drained, its tree is stopping")
+
+    def _shut(self, why: str) -> None:
+        self._closed = True
+        for cell in self._scope.lines[0].cells:
+            cell.mailbox.shut(why)
+
+    def head_changed(self) -> None:
+        """Keep a chain that is closed closed: another stage is the first one. For its scope."""
+        with self._lock:
+            if self._closed:
+                self._shut("the chain is closed")
 
     def reopen(self) -> None:
         """Be as if never closed: the chain had ended and is started again. For its scope."""
@@ -241,14 +312,18 @@ class Chain:
             self._closed = False
 
     def open(self, mailbox: Mailbox) -> None:
-        """Open the mailbox of a stage that starts, if it is to be. For that stage."""
+        """Open the mailbox of a replica that starts, if it is to be. For that replica."""
         with self._lock:
-            if not (self._closed and mailbox is self._head):
+            head = self._scope.lines[0].cells
+            if not (self._closed and any(mailbox is cell.mailbox for cell in head)):
                 mailbox.open()
+            else:  # a replica that is new has not been shut with the others
+                mailbox.shut("the chain is closed")
 
     def mark_forked(self) -> None:
-        """Be free of a lock whose holder does not exist in the child of a fork."""
+        """Be free of locks whose holders do not exist in the child of a fork."""
         self._lock = threading.RLock()
+        self._ledger.mark_forked()
 
     @property
     def is_closed(self) -> bool:
@@ -257,20 +332,41 @@ class Chain:
 
     def statistics(self) -> ChainStatistics:
         """Return the counts of messages and items; see `Counts` and `Items`."""
-        stages = {key: cell.statistics() for key, cell in self._cells.items()}
-        sums = [cell.counts() for cell in self._cells.values()]
-        undelivered = sum(stage.undelivered for stage in stages.values())
-        failed = sum(each["failed"] + each["abandoned"] for each in sums)
-        waiting = sum(cell.outlet.waiting + cell.in_hand for cell in self._cells.values())
-        first = next(iter(stages.values()))
+        scope, families = self._scope, self._ledger.snapshot()
+        lines = (*scope.lines, *(line for line in scope.leaving if line not in scope.lines))
+        found = {line: line.statistics() for line in lines}
+        sums, past = total(found.values()), scope.past
+        if past:
+            sums["accepted"] += past["taken"] + past["undelivered"]
+            sums["handled"] += past["handled"]
+            sums["failed"] += past["failed"] + past["abandoned"]
+            sums["undelivered"] += past["undelivered"]
+            sums["restarts"] += past["restarts"]
+        counts = [each for line in lines for each in line.counts()]
+        cells = [cell for line in lines for cell in line.cells]
+
+        def summed(name: str) -> int:
+            return sum(each[name] for each in counts) + past.get(name, 0)
+
         items = Items(
-            offered=first.accepted + self._entered,
-            completed=sum(each["completed"] for each in sums),
-            dropped=sum(each["dropped"] for each in sums),
-            failed=failed + undelivered,
-            in_flight=waiting + sum(stage.pending for stage in stages.values()),
+            offered=sums["accepted"]
+            + sum(cell.outlet.kept for cell in cells)
+            - summed("handed")
+            - families.copies,
+            completed=summed("completed") + families.completed,
+            dropped=summed("dropped") + families.dropped,
+            failed=sums["failed"]
+            + sums["undelivered"]
+            - families.failed_branches
+            + families.failed,
+            in_flight=sum(cell.in_flight for cell in cells)
+            + sum(line.in_limbo for line in lines)
+            - families.open_branches
+            + families.open_families,
         )
-        return ChainStatistics(**total(stages.values()), items=items, stages=stages)
+        stages = {line.id: found[line] for line in scope.lines if line in found}
+        failures = summed("tap_failures")
+        return ChainStatistics(**sums, items=items, stages=stages, tap_failures=failures)
 
 
 def chain_scope(

@@ -12,6 +12,7 @@ from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, Self, cast, final
 
+from threadsup._chain import fed_by, upstream_first
 from threadsup._errors import (
     CallingSelfError,
     NotRunningError,
@@ -222,12 +223,21 @@ class Supervisor(Children):
         def drain(chain: Chain) -> None:
             chain.drain(None if end == inf else max(0.0, end - monotonic()))
 
-        # One may feed another: a later one, so they run empty in this order before any
-        # is shut; or an earlier one, so they are shut in the order of stopping.
-        for chain in chains[:-1]:
+        for chain in chains:
+            with suppress(NotRunningError):  # the tree has ended meanwhile
+                chain.resume()  # nothing would move
+        # Of other trees those through which one of these feeds another.
+        behind = fed_by(chains) - {*chains}
+        moving = (chain for chain in behind if chain.is_up and not chain.is_paused)
+        between = [chain for chain in moving if fed_by([chain]) & {*chains}]
+        # Who goes on `to` another one comes before it. And one may feed another in its own
+        # way: a later one, so they run empty in this order before any is shut; or an
+        # earlier one, so they are shut in the order of stopping.
+        for chain in upstream_first([*chains, *between])[:-1]:
             drain(chain)
-        for chain in reversed(chains):
-            chain.shut()
+        for chain in upstream_first([*reversed(chains), *between]):
+            if chain.supervisor is self:
+                chain.shut()
             drain(chain)
 
     def wait(self, timeout: float | None = None) -> ExitReason | None:
@@ -314,6 +324,11 @@ class Supervisor(Children):
     def leave_process(self) -> None:
         """Stop within `exit_timeout`, as the process ends. For the exit hook only."""
         self.stop(self._spec.exit_timeout, drain=self._spec.on_exit == "drain")
+
+    def feeds(self) -> frozenset[object]:
+        """Return the trees that its chains feed, be it by way of others. For the exit hook."""
+        chains = [scope.facade for scope in self._root.scopes.values() if scope.kind == "chain"]
+        return frozenset(chain.supervisor for chain in fed_by(chains)) - {self}
 
     def mark_forked(self) -> None:
         """Be dead: this is the child of a fork. For the fork hook only."""

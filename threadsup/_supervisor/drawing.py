@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING
 from threadsup._snapshot import Node
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from threadsup._cell import Cell
+    from threadsup._chain import Chain
+    from threadsup._exits import ChildId
     from threadsup._policy.book import Child
     from threadsup._scope import WorkerScope
     from threadsup._specs import SupervisorSpec
@@ -23,7 +27,7 @@ def draw(spec: SupervisorSpec, root: Root) -> Node:
     """Return the tree as it is now. From any thread: it reads frozen states."""
     state, scopes = root.state, root.scopes
     children = tuple(
-        _scope(scopes[key], child) for key, child in state.children.items() if key in scopes
+        _scope(scopes[key], child, scopes) for key, child in state.children.items() if key in scopes
     )
     detail = f"one_for_one, {state.rules.max_restarts} restarts in {state.rules.max_seconds:g} s"
     if spec.auto_shutdown != "never":
@@ -31,7 +35,7 @@ def draw(spec: SupervisorSpec, root: Root) -> Node:
     return Node("supervisor", spec.name, state.phase, detail, children)
 
 
-def _scope(scope: WorkerScope, child: Child) -> Node:
+def _scope(scope: WorkerScope, child: Child, scopes: Mapping[ChildId, WorkerScope]) -> Node:
     state, cells = scope.state, scope.cells
     workers = tuple(
         _worker(scope, cells[key], worker) for key, worker in state.children.items() if key in cells
@@ -42,15 +46,45 @@ def _scope(scope: WorkerScope, child: Child) -> Node:
         detail = ", ".join([worker.detail, *marks])
         seen = child.condition if child.condition in _AT_REST else worker.state
         return Node(worker.kind, scope.id, seen, detail)
+    links = _links(scope, scopes)
+    if links:
+        marks.append(f"goes on to {', '.join(map(str, links))}")
     detail = ", ".join([state.rules.strategy, *marks])
-    return Node(scope.kind, scope.id, child.condition, detail, workers)
+    if scope.kind == "chain":
+        workers = tuple(_stages(scope.facade, workers))
+    return Node(scope.kind, scope.id, child.condition, detail, workers, links)
+
+
+def _links(scope: WorkerScope, scopes: Mapping[ChildId, WorkerScope]) -> tuple[ChildId, ...]:
+    """Return which chains beside it a chain goes on to: those themselves, not of their ids."""
+    if scope.kind != "chain":
+        return ()
+    targets = {id(target) for target in scope.facade.targets}
+    return tuple(key for key, other in scopes.items() if id(other.facade) in targets)
 
 
 _AT_REST = {"new", "ended", "held", "failed", "restarting"}
 """Conditions in which what the supervisor knows of a child says more than its own."""
 
 
+def _stages(chain: Chain, workers: tuple[Node, ...]) -> Iterator[Node]:
+    """Yield the stages of a chain: one of one replica is that, others have them below."""
+    for key in chain:
+        stage = chain[key]
+        replicas = tuple(node for node in workers if node.id in stage.replicas)
+        scales = stage.autoscale
+        bounds = "" if scales is None else f", autoscale {scales.min}..{scales.max}"
+        if len(replicas) == 1:
+            (only,) = replicas
+            yield Node("stage", key, only.state, only.detail + bounds)
+            continue
+        states = [node.state for node in replicas]
+        state = "up" if "up" in states else states[0] if states else "ended"
+        detail = f"{stage.routing}, {len(replicas)} replicas{bounds}"
+        yield Node("stage", key, state, detail, replicas)
+
+
 def _worker(scope: WorkerScope, cell: Cell, child: Child) -> Node:
-    kind = "stage" if scope.kind == "chain" else cell.spec.kind
+    kind = "replica" if scope.kind == "chain" else cell.spec.kind
     detail = f"{child.rules.restart}, incarnation {child.incarnation}"
     return Node(kind, cell.id, child.condition, detail)

@@ -69,28 +69,32 @@ class LogLines:
 
 
 def _line(event: Event) -> tuple[int, str] | None:
+    line: tuple[int, str] | None = None
     match event:
         case events.WorkerEnded(reason=Crashed() as reason):
             trace = f"\n{reason.traceback.rstrip()}" if reason.traceback else ""
             after = f", not restarted: {event.why}" if event.final else ""
             text = f"{_name(event.path)} (incarnation {event.incarnation}) {reason}{after}{trace}"
-            return logging.ERROR, text
+            line = logging.ERROR, text
         case events.WorkerAbandoned():
             text = f"{_name(event.path)} (incarnation {event.incarnation}) was abandoned: "
             text += f"in {event.doing} for {event.since:.1f} s"
-            return logging.WARNING, text
+            line = logging.WARNING, text
+        case events.OrderLost():
+            line = logging.WARNING, f"{_name(event.path)} has lost its order by key: {event.why}"
         case events.Restarting() if event.delay:
             text = f"{_name(event.path)} is restarted in {event.delay:.2f} s"
-            return logging.INFO, text
+            line = logging.INFO, text
         case events.GaveUp():
             upward = "; its supervisor counts it" if event.escalates else ""
-            return logging.ERROR, f"gave up on {_name(event.path)}: {event.reason}{upward}"
+            line = logging.ERROR, f"gave up on {_name(event.path)}: {event.reason}{upward}"
+        case events.Scaled(before=before, after=after, why=why):
+            line = logging.INFO, f"{_name(event.path)}: {before} to {after} replicas, {why}"
         case events.SupervisorEnded(reason=Crashed() as reason):
-            return logging.ERROR, f"{reason}\n{reason.traceback.rstrip()}".rstrip()
+            line = logging.ERROR, f"{reason}\n{reason.traceback.rstrip()}".rstrip()
         case events.CallbackFailed():
-            return logging.ERROR, f"{_name(event.path)}: {event.what}"
-        case _:
-            return None
+            line = logging.ERROR, f"{_name(event.path)}: {event.what}"
+    return line
 
 
 def _name(path: Path) -> str:

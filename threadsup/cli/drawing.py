@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from threadsup._snapshot import Node
-from threadsup._specs.chain import ChainSpec, StageSpec
+from threadsup._specs.chain import ChainSpec
 from threadsup._specs.group import GroupSpec
+from threadsup._specs.stage import StageSpec
 from threadsup._specs.targets import name_of
 
 if TYPE_CHECKING:
@@ -65,13 +66,22 @@ def _node(child: ChildSpec | StageSpec) -> Node:
         kind, words = child.kind, [_target(child.target), child.restart]
         if child.capacity is not None:
             words.append(f"capacity {child.capacity}")
-    if not isinstance(child, StageSpec):
+    if isinstance(child, StageSpec):
+        if child.workers != 1:
+            words.append(_replicas(child))
+    else:
         if child.max_restarts is not None:
             words.append(f"max_restarts {child.max_restarts}")
         words += [word for word in ("significant", "escalate") if getattr(child, word)]
     ident = child.id
     assert ident is not None, "whoever holds a child has given it an id"
     return Node(kind, ident, "new", ", ".join(words), below)
+
+
+def _replicas(child: StageSpec) -> str:
+    workers = child.workers
+    number = str(workers) if isinstance(workers, int) else f"{workers.min} to {workers.max}"
+    return f"{number} replicas, {child.routing}"
 
 
 def _target(target: Callable[..., Any]) -> str:

@@ -21,6 +21,7 @@ from threadsup.cli.drawing import count
 from threadsup.events import (
     CallbackFailed,
     GaveUp,
+    OrderLost,
     Restarting,
     WorkerAbandoned,
     WorkerEnded,
@@ -140,6 +141,8 @@ def _phrase(event: Event) -> str:
         case WorkerAbandoned():
             doing = f"in {event.doing} for {event.since:.1f} s"
             return f"abandoned {shown(event.path)}: {doing}"
+        case OrderLost():
+            return f"lost the order by key of {shown(event.path)}: {event.why}"
         case CallbackFailed():
             return f"failed in {shown(event.path)}: {event.what}"
         case _:
