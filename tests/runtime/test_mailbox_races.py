@@ -99,7 +99,7 @@ def test_put_before_the_closers_last_look_is_taken_over(name: str, capacity: int
 @pytest.mark.parametrize("name", PUTS)
 @pytest.mark.parametrize("capacity", [None, 2])
 def test_put_after_the_closers_last_look_is_handed_over(name: str, capacity: int | None) -> None:
-    """A sender that passed the check before the closing finds its message left behind."""
+    """A sender that passed the check before the closing finds its message left behind (F46)."""
     lost = Lost()
     mailbox = fill(Mailbox("box", capacity, on_undelivered=lost.take))
     gate = hold_put(mailbox, after=False)
