@@ -1,4 +1,4 @@
-# make demo | test | cover | lint | types | check | clean
+# make demo | bench | test | dice | cover | lint | types | check | clean
 #
 # Each target sets up all it needs in .venv/, one environment per interpreter, from the
 # package index this machine is set up for. PYTHON=... chooses the interpreter; without
@@ -10,7 +10,9 @@ MAKEFLAGS += --no-builtin-rules
 
 help:
 	@echo 'make demo    measure the standard library on a supervised tree, with chaos, and verify it'
+	@echo 'make bench   measure the library beside bare threads and plain Pykka; BENCH="chain --quick"'
 	@echo 'make test    run the tests (and, with the GIL, ask for full branch coverage of _policy)'
+	@echo 'make dice    thousands of chains made by dice; RUNS=10000'
 	@echo 'make cover   the coverage of _policy alone'
 	@echo 'make lint    ruff: rules and format'
 	@echo 'make types   mypy, strict'
@@ -58,7 +60,10 @@ $(venv)/test $(venv)/cover $(venv)/lint $(venv)/types: $(venv)/%: pyproject.toml
 	@touch $@
 
 demo: $(venv)/package
-	$(python) -m examples.corpus --chaos 0.02 --verify
+	$(python) -m examples.corpus --chaos 0.02 --verify --compare
+
+bench: $(venv)/package
+	$(python) -m bench $(BENCH)
 
 define covered
 @$(python) -m coverage erase
@@ -69,6 +74,10 @@ endef
 test: $(venv)/test $(cover)
 	$(python) -m pytest -q
 	$(if $(cover),$(covered))
+
+RUNS := 2000
+dice: $(venv)/test
+	THREADSUP_RANDOM_RUNS=$(RUNS) $(python) -m pytest -q tests/chain/test_random.py
 
 cover: $(venv)/test $(venv)/cover
 	$(covered)
@@ -86,4 +95,4 @@ clean:
 	rm -rf .venv .coverage .mypy_cache .pytest_cache .ruff_cache dist
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help demo test cover lint types check clean
+.PHONY: help demo bench test dice cover lint types check clean

@@ -64,7 +64,7 @@ def same(item: Any) -> Any:
 def consuming(*pairs: tuple[queue.SimpleQueue[Any] | queue.Queue[Any], Any]) -> Iterator[None]:
     """Run a thread per `(inbox, handle)` inside the `with` block: bare, with nothing beside.
 
-    Each ends at the `None` that it is sent at the end of the block, in order.
+    Each ends at one `None`, of which as many are sent at the end of the block.
     """
 
     def loop(inbox: Any, handle: Callable[[Any], Any]) -> None:
@@ -75,8 +75,9 @@ def consuming(*pairs: tuple[queue.SimpleQueue[Any] | queue.Queue[Any], Any]) -> 
     for thread in threads:
         thread.start()
     yield
-    for (inbox, _), thread in zip(pairs, threads, strict=True):
+    for inbox, _ in pairs:  # all, and then wait: those who share an inbox take any
         inbox.put(None)
+    for thread in threads:
         thread.join(PATIENCE)
 
 

@@ -43,7 +43,6 @@ def spin_bare(workers: int, count: int) -> float:
         done.put(spin(item))
 
     goal = Goal(count)
-    # Each sends the next one home: a thread ends at the one `None` that it takes.
     with consuming(*[(inbox, handle)] * workers, (done, goal)):
         return timed(inbox.put, count, goal)
 

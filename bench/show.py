@@ -71,8 +71,8 @@ def _verdict(result: Result, *, quick: bool) -> str:
         return ""
     if quick:
         return f"{bar.text}: not judged, this is too short"
-    if result.reached is None:
-        return f"{bar.text}: not for a build with the GIL"
+    if result.exempt:
+        return f"{bar.text}: {result.exempt}"
     return f"{bar.text}: {'reached' if result.reached else 'MISSED'}"
 
 
@@ -103,6 +103,7 @@ def document(results: Iterable[Result], *, quick: bool) -> dict[str, Any]:
                 "times_pykka": result.over("Pykka"),
                 "bar": None if result.row.bar is None else result.row.bar.text,
                 "reached": None if quick else result.reached,
+                "exempt": result.exempt,
             }
             for result in results
         ],

@@ -94,11 +94,23 @@ class Result:
 
     @property
     def reached(self) -> bool | None:
-        """Whether the bar is reached; `None`: there is none, or it is not for this build."""
+        """Whether the bar is reached; `None`: there is none, or it does not apply."""
         bar = self.row.bar
-        if bar is None or (bar.needs_cores and not free_threaded()):
+        if bar is None or self.exempt:
             return None
         return bar.reached(self.medians)
+
+    @property
+    def exempt(self) -> str:
+        """Why the bar does not apply, if it does not."""
+        bar, medians = self.row.bar, self.medians
+        if bar is None or not bar.needs_cores:
+            return ""
+        if not free_threaded():
+            return "not for a build with the GIL"
+        if "floor" in medians and not bar.reached({**medians, "threadsup": medians["floor"]}):
+            return "not judged, bare threads do not reach it here: the machine is busy"
+        return ""
 
 
 def run(work: Work, *, quick: bool = False, count: int | None = None) -> list[Result]:

@@ -65,6 +65,7 @@ LAYERS = {
     "threadsup._runtime.aside": 2,
     "threadsup._runtime.inlet": 2,
     "threadsup._runtime.ending": 2,
+    "threadsup._runtime.replicas": 2,
     "threadsup._runtime.serving": 2,
     "threadsup._snapshot": 2,
     "threadsup._policy.endings": 3,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 SEMANTICS = (ROOT / "docs" / "semantics.md").read_text()
+CHAINS = (ROOT / "docs" / "chains.md").read_text()
 
 
 def block(text: str, language: str) -> str:
@@ -69,11 +70,13 @@ def test_the_tree_in_the_readme_is_a_valid_file(
     assert [child.id for child in spec.children] == ["run", "etl"]
 
 
-@pytest.mark.parametrize("text", [README, SEMANTICS])
-def test_links_lead_to_files_that_exist(text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "home"), [(README, ROOT), (SEMANTICS, ROOT / "docs"), (CHAINS, ROOT / "docs")]
+)
+def test_links_lead_to_files_that_exist(text: str, home: Path) -> None:
     """Every relative link of a document leads to a file of the checkout."""
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
-        assert (ROOT / target).exists(), target
+        assert (home / target).exists(), target
 
 
 def test_the_restart_table_is_the_codes() -> None:

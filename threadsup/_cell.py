@@ -19,7 +19,7 @@ from threadsup._errors import WorkerExited
 from threadsup._exits import Abandoned, Crashed, Exit, ExitReason, Normal, Shutdown
 from threadsup._policy.protocol import Event, Exited, Overdue, Started, StartFailed
 from threadsup._runtime import process
-from threadsup._runtime.actor import Life
+from threadsup._runtime.actor import COUNTERS, Life
 from threadsup._runtime.context import Context, Place, StopToken
 from threadsup._runtime.ending import Ending
 from threadsup._runtime.future import Future
@@ -42,27 +42,6 @@ if TYPE_CHECKING:
     from threadsup._specs import StageSpec, WorkerSpec
 
 __all__ = ["Cell", "Keeping", "Services", "address_of"]
-
-_COUNTERS = (
-    "taken",
-    "handled",
-    "failed",
-    "retried",
-    "abandoned",
-    "completed",
-    "dropped",
-    "handed",
-    "tap_failures",
-)
-
-
-def _counts_of(life: Life) -> dict[str, int]:
-    counts: dict[str, int] = {name: getattr(life, name) for name in _COUNTERS}
-    passed, finished = life.passed, life.finished
-    counts["handled"] += passed + finished
-    counts["handed"] += passed
-    counts["completed"] += finished
-    return counts
 
 
 def address_of(path: events.Path) -> ChildId:
@@ -175,7 +154,7 @@ class Cell:
         self._services = services
         self._lock = threading.Lock()
         """Guards the counts over past lives."""
-        self._past = dict.fromkeys(_COUNTERS, 0)
+        self._past = dict.fromkeys(COUNTERS, 0)
         self._zombies: list[Life] = []
         self._ending = Ending(services)
         self.wait = self._ending.wait
@@ -415,7 +394,7 @@ class Cell:
                 self.life = None
 
     def _add_up(self, life: Life) -> None:
-        for name, count in _counts_of(life).items():
+        for name, count in life.counts().items():
             self._past[name] += count
 
     @property
@@ -430,7 +409,7 @@ class Cell:
             sums = dict(self._past)
             lives = [*self._zombies, *([] if self.life is None else [self.life])]
             for life in lives:
-                for name, count in _counts_of(life).items():
+                for name, count in life.counts().items():
                     sums[name] += count
         return sums
 

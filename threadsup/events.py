@@ -139,7 +139,7 @@ class Scaled(_Event):
 @final
 @dataclass(frozen=True, slots=True)
 class CallbackFailed(_Event):
-    """A clean-up hook or `on_result` failed; nothing else changed by it."""
+    """A clean-up hook, `on_result`, a tap or a `by` failed: at most the item with it."""
 
     path: Path
     what: str

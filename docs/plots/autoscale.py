@@ -87,7 +87,7 @@ def observe(chain: Chain, seen: Seen, begun: float) -> None:
         time.sleep(max(0.0, begun + at - time.monotonic()))
         found = chain.statistics()
         fetching = found.stages["fetch"]
-        seen.at.append(at)
+        seen.at.append(time.monotonic() - begun)
         seen.wanted.append(wanted(at))
         seen.taken.append(found.items.offered)
         seen.finished.append(found.items.completed)

@@ -1,9 +1,11 @@
 """The corpus job: read, tokenise, measure and store every source file of a folder.
 
-A real tree on real input. A chain of four stages does the work, with replicas that
-scale themselves and records stored in batches; a group of sharded SQLite stores keeps the results, one standalone worker feeds the chain and
-another one reports progress; `--chaos` makes stages and stores crash at random,
-`--verify` recounts everything in a plain loop. Run `python -m examples.corpus`.
+A real tree on real input. A chain of four stages does the work: its stages have
+replicas, those that compute as many as they need, and records are stored in batches. A
+group of sharded SQLite stores keeps the results, one standalone worker feeds the chain
+and another one reports progress; `--chaos` makes stages and stores crash at random,
+`--verify` recounts everything in a plain loop, `--compare` does it with one worker per
+stage first. Run `python -m examples.corpus`.
 
 Layers, an import only points to a smaller number:
 

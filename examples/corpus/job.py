@@ -166,11 +166,11 @@ def _whereabouts(letters: Iterable[DeadLetter], ledger: Ledger) -> dict[str, int
 def _watch_replicas(sup: Supervisor) -> dict[str, int]:
     """Return how many replicas each stage has had at most, a table that is kept up to date."""
     chain = sup.chain(CHAIN)
-    most = {str(id): len(chain[id]) for id in chain}
+    most = {str(stage): len(chain[stage]) for stage in chain}
 
     def count(event: Event) -> None:
         match event:
-            case WorkerStarted(worker=(scope, str(stage), int(number))) if scope == CHAIN:
+            case WorkerStarted(path=(scope, str(stage), int(number))) if scope == CHAIN:
                 most[stage] = max(most[stage], number + 1)
 
     sup.subscribe(count)

@@ -30,6 +30,14 @@ __all__ = [
 ]
 
 _KEYWORDS = frozenset(keyword.kwlist)
+_IDIOM = 16
+"""Tokens in a row that make a repetition: a line or two."""
+_BLOCK = 64
+"""Tokens in a row that look copied."""
+_ALIKE = frozenset({tokenize.NUMBER, tokenize.STRING})
+_SILENT = frozenset(
+    {tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+)
 _REASON_LIMIT = 200
 
 # Statements that hold statements. Expressions hold none, so they are never walked.
@@ -65,6 +73,10 @@ class Tokens:
     """Names, keywords left out, every use counted."""
     distinct: int
     """Different names among them."""
+    repeated: int
+    """Places where a line or two is like an earlier one, whatever the names in it."""
+    copied: int
+    """Places where that goes for a whole block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +107,8 @@ class Record:
     tokens: int
     identifiers: int
     distinct: int
+    repeated: int
+    copied: int
     functions: int
     classes: int
     longest: int
@@ -123,6 +137,7 @@ def count_tokens(text: str) -> Tokens:
         RefusedError: the text is no sequence of Python tokens.
     """
     names: set[str] = set()
+    shape: list[str] = []
     comments = tokens = identifiers = 0
     try:
         for token in tokenize.generate_tokens(io.StringIO(text).readline):
@@ -132,15 +147,34 @@ def count_tokens(text: str) -> Tokens:
                 if (name := token[1]) not in _KEYWORDS:
                     identifiers += 1
                     names.add(name)
+                    name = ""
+                shape.append(name)
             elif kind == tokenize.COMMENT:
                 comments += 1
+            elif kind not in _SILENT:
+                shape.append("" if kind in _ALIKE else token[1])
     except (tokenize.TokenError, SyntaxError, ValueError) as error:
         raise RefusedError(_because("not tokenisable", error)) from error
     lines = text.split("\n")
     if not lines[-1]:
         lines.pop()
     blank = sum(1 for line in lines if not line or line.isspace())
-    return Tokens(len(lines), blank, comments, tokens, identifiers, len(names))
+    return Tokens(
+        lines=len(lines),
+        blank=blank,
+        comments=comments,
+        tokens=tokens,
+        identifiers=identifiers,
+        distinct=len(names),
+        repeated=_count_again(shape, _IDIOM),
+        copied=_count_again(shape, _BLOCK),
+    )
+
+
+def _count_again(shape: list[str], length: int) -> int:
+    runs = max(0, len(shape) - length + 1)
+    # Their hashes, as the runs themselves would take a hundred times the text's memory.
+    return runs - len({hash(tuple(shape[at : at + length])) for at in range(runs)})
 
 
 def read_shape(text: str) -> Shape:
@@ -185,6 +219,8 @@ def join(name: str, size: int, tokens: Tokens, shape: Shape) -> Record:
         tokens=tokens.tokens,
         identifiers=tokens.identifiers,
         distinct=tokens.distinct,
+        repeated=tokens.repeated,
+        copied=tokens.copied,
         functions=shape.functions,
         classes=shape.classes,
         longest=shape.longest,

@@ -94,10 +94,16 @@ def _figures(run: Run, narrow: Run | None) -> list[tuple[str, str, str]]:
 
 def _totals(records: Iterable[Record]) -> str:
     sums: Counter[str] = Counter()
-    fields = ("size", "lines", "blank", "comments", "tokens", "identifiers", "functions", "classes")
+    fields = ["size", "lines", "blank", "comments", "tokens", "identifiers", "repeated"]
+    fields += ["copied", "functions", "classes"]
     for record in records:
         sums.update({field: getattr(record, field) for field in fields})
-    names = {"size": "bytes", "blank": "blank lines"}
+    names = {
+        "size": "bytes",
+        "blank": "blank lines",
+        "repeated": "repetitions",
+        "copied": "copied blocks",
+    }
     rows = [(names.get(field, field), f"{sums[field]:,}") for field in fields]
     return "in all\n" + aligned(rows, "<>")
 

@@ -40,7 +40,7 @@ CAPACITY = 16
 
 READERS = 2
 
-COMPUTING = Autoscale(1, max(2, os.cpu_count() or 1), grow_after=0.2, cooldown=0.2)
+COMPUTING = Autoscale(1, max(2, os.cpu_count() or 1), grow_after=0.1, cooldown=0.1)
 """Replicas of the stages that compute. A run is short: it grows quickly."""
 
 BATCH = Batch(size=CAPACITY, timeout=0.05)
@@ -83,20 +83,26 @@ def build(
 
 
 def _wide(shards: int, desk: Desk) -> list[StageSpec]:
-    tried = {"max_attempts": ATTEMPTS, "shutdown": SHUTDOWN}
     return [
-        stage(stages.read, desk, workers=READERS, **tried),
-        stage(stages.tokenise, desk, workers=COMPUTING, routing="least_loaded", **tried),
-        stage(stages.measure, desk, workers=COMPUTING, routing="least_loaded", **tried),
-        stage(stages.store_all, shards, desk, id="store", batch=BATCH, **tried),
+        stage(stages.read, desk, workers=READERS, max_attempts=ATTEMPTS, shutdown=SHUTDOWN),
+        stage(stages.tokenise, desk, workers=COMPUTING, max_attempts=ATTEMPTS, shutdown=SHUTDOWN),
+        stage(stages.measure, desk, workers=COMPUTING, max_attempts=ATTEMPTS, shutdown=SHUTDOWN),
+        stage(
+            stages.store_all,
+            shards,
+            desk,
+            id="store",
+            batch=BATCH,
+            max_attempts=ATTEMPTS,
+            shutdown=SHUTDOWN,
+        ),
     ]
 
 
 def _narrow(shards: int, desk: Desk) -> list[StageSpec]:
-    tried = {"max_attempts": ATTEMPTS, "shutdown": SHUTDOWN}
     return [
-        stage(stages.read, desk, **tried),
-        stage(stages.tokenise, desk, **tried),
-        stage(stages.measure, desk, **tried),
-        stage(stages.store, shards, desk, **tried),
+        stage(stages.read, desk, max_attempts=ATTEMPTS, shutdown=SHUTDOWN),
+        stage(stages.tokenise, desk, max_attempts=ATTEMPTS, shutdown=SHUTDOWN),
+        stage(stages.measure, desk, max_attempts=ATTEMPTS, shutdown=SHUTDOWN),
+        stage(stages.store, shards, desk, max_attempts=ATTEMPTS, shutdown=SHUTDOWN),
     ]

@@ -9,17 +9,31 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tests.helpers import Gate, Recorder
+from tests.helpers import PATIENCE, Gate, Recorder
+from tests.runtime.forcing import note_sleepers
 from threadsup import Future, current
 from threadsup._chain.members import _begin
 from threadsup._policy.routing import stable_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Iterator
+
+    import pytest
 
     from threadsup import Chain
+    from threadsup._exits import ChildId
 
-__all__ = ["Held", "ask", "key_of", "key_that_moves", "number"]
+__all__ = [
+    "Held",
+    "ask",
+    "errand",
+    "key_of",
+    "key_that_moves",
+    "look_around",
+    "note_joins",
+    "number",
+    "pause",
+]
 
 
 def number() -> int:
@@ -71,6 +85,54 @@ def ask(chain: Chain, change: str, *args: Any) -> Future[bool]:
     return future
 
 
+def errand(chain: Chain, verb: str, id: ChildId) -> Future[bool]:
+    """Ask for a stage or replica to be stopped or restarted, and do not wait; it has begun."""
+    scope: Any = chain.scope
+    future: Future[bool] = scope.errand(verb, id)
+    chain._ask(lambda _: None)
+    return future
+
+
+def note_joins(chain: Chain) -> Recorder[int]:
+    """Record when stages are joined in a new order."""
+    scope: Any = chain.scope
+    joined: Recorder[int] = Recorder()
+    set_lines = scope.set_lines
+
+    def noting(lines: Any, leaving: Any = ()) -> None:
+        set_lines(lines, leaving)
+        joined(len(lines))
+
+    scope.set_lines = noting
+    return joined
+
+
+def look_around(chain: Chain, id: ChildId) -> None:
+    """Wait until every replica of a stage has put down what it has, and let them go on.
+
+    As a change does: so whoever is held up is, before and after.
+    """
+    line = chain._line(id)
+
+    def change(changes: Any) -> Iterator[Any]:
+        hold = yield from changes._hold(line)
+        yield hold.step
+        changes._release(hold)
+
+    chain._change(change, PATIENCE)  # type: ignore[arg-type]
+
+
+def pause(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pause a chain, and wait until all its workers stand still.
+
+    Until then what is queued is not known exactly: the bound is soft by who is at it.
+    """
+    asleep = note_sleepers(monkeypatch)
+    chain.pause()
+    boxes = [cell.mailbox for key in chain for cell in chain._line(key).cells]
+    asleep.wait_until(lambda _: all(box.pause and box.pause._waiting for box in boxes), "rest")
+
+
 def key_of(item: Any) -> Any:
     """Return the key of an item that is a pair of it and a number."""
     return item[0]
@@ -79,7 +141,5 @@ def key_of(item: Any) -> Any:
 def key_that_moves(*, old: int, new: int, to: int) -> int:
     """Return a key that is with replica 0 of `old`, and goes `to` one of `new`."""
     return next(
-        key
-        for key in range(10_000)
-        if stable_hash(key) % old == 0 and stable_hash(key) % new == to
+        key for key in range(10_000) if stable_hash(key) % old == 0 and stable_hash(key) % new == to
     )

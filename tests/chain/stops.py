@@ -15,6 +15,8 @@ from threadsup._runtime.actor import Life
 from threadsup._runtime.context import StopToken
 
 if TYPE_CHECKING:
+    import threading
+
     import pytest
 
     from tests.chain.flows import Flow
@@ -27,6 +29,7 @@ class Stops:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._told: Recorder[Any] = Recorder()
+        self._threads: list[threading.Thread] = []
         ask, fence = StopToken.ask, Life.fence
 
         @functools.wraps(ask)
@@ -36,6 +39,8 @@ class Stops:
 
         @functools.wraps(fence)
         def noted_fence(life: Life, *args: Any) -> None:
+            if life.thread is not None:
+                self._threads.append(life.thread)
             fence(life, *args)
             self._told(("fenced", life))
 
@@ -63,6 +68,12 @@ class Stops:
         self._told.wait_until(
             lambda told: sum(kind == "fenced" for kind, _ in told) >= count, "fence"
         )
+
+    def join_fenced(self) -> None:
+        """Wait until the threads have ended of all lives that were given up on."""
+        for thread in self._threads:
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
 
     def _wait(self, what: tuple[str, object]) -> None:
         self._told.wait_until(lambda told: what in told, what[0])

@@ -7,6 +7,7 @@ own ever comes due, and a stage is looked at when the test says so.
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -35,12 +36,13 @@ from threadsup._runtime.clock import monotonic
 from threadsup._runtime.timings import Timings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from tests.chain.conftest import MakeFlow
     from tests.chain.flows import Flow
     from tests.conftest import MakeSupervisor
+    from tests.runtime.forcing import Running
     from threadsup import StageSpec
 
 RULES = Autoscale(1, 4, grow_after=1.0, shrink_after=2.0, cooldown=1.0, interval=0.5)
@@ -55,8 +57,8 @@ def same(item: Any) -> Any:
 
 
 def number_of_replica() -> int:
-    id: Any = current().id  # type: ignore[union-attr]
-    return int(id[1])
+    mine: Any = current()
+    return int(mine.id[1])
 
 
 class Held:
@@ -138,18 +140,15 @@ class Watched:
 
     def changes(self, count: int) -> list[tuple[int, int, str]]:
         """Wait for so many changes of the number of replicas; return all until then."""
-
-        def made(told: list[Any]) -> list[Any]:
-            return [event for event in told if isinstance(event, events.Scaled)]
-
-        told = self.flow.events.wait_until(lambda told: len(made(told)) >= count, "changes")
-        assert all(event.path == ("chain", "s") for event in made(told))
-        return [(event.before, event.after, event.why) for event in made(told)]
+        made = _made(self.flow.events.wait_until(lambda told: len(_made(told)) >= count, "changes"))
+        assert all(event.path == ("chain", "s") for event in made)
+        return [(event.before, event.after, event.why) for event in made]
 
     def look_until_changed(self, count: int) -> None:
-        """Let the time pass until there have been so many changes."""
+        """Let the time pass until there have been so many changes, or one is under way."""
+        history = self.scope.services.history
         for _ in range(20):
-            if len(self.changes(0)) < count and self.timed is not None:
+            if self.timed is not None and len(_made(history.list())) < count:
                 self.look()
         self.changes(count)
 
@@ -164,6 +163,10 @@ class Watched:
         self.within(lambda: self.scaler._change(replicas, "told to"))
         self.changes(before + 1)
         assert self.size == replicas
+
+
+def _made(told: Iterable[Any]) -> list[events.Scaled]:
+    return [event for event in told if isinstance(event, events.Scaled)]
 
 
 class Watch:
@@ -321,7 +324,7 @@ def test_map_lets_in_as_much_as_the_chain_may_come_to_hold(watch: Watch) -> None
 
     results = w.chain.map(numbers())
     w.grow(4)
-    stream = run(list, results)
+    stream: Running[list[int]] = run(list, results)
     pulled.wait_for(4 * (1 + 4))  # one in hand, four queued
     held.gate.open()
     assert stream.result() == list(range(100))
@@ -416,6 +419,107 @@ def test_a_drain_sees_what_moved_to_another_replica(watch: Watch) -> None:
     assert sorted(w.flow.results.items) == [0, 1, 2, 3]
 
 
+class Turnstile:
+    """A lock that says when somebody is about to take it, and lets nobody else know."""
+
+    def __init__(self, lock: Any) -> None:
+        self._lock = lock
+        self.comers: Recorder[str] = Recorder()
+
+    def __enter__(self) -> None:
+        self.comers(threading.current_thread().name)
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+@pytest.mark.parametrize(
+    ("routing", "change"),
+    [("round_robin", "grows"), ("partition", "grows"), ("partition", "shrinks")],
+)
+def test_a_drain_that_begins_while_messages_move_waits_for_them(
+    watch: Watch, routing: str, change: str
+) -> None:
+    """In the moment in which they are in no mailbox, no mark overtakes them."""
+    held = Held()
+    options: dict[str, Any] = {"key": key_of} if routing == "partition" else {}
+    w = watch(scaled(held, routing=routing, capacity=9, **options))
+    if change == "shrinks":
+        w.grow(2)
+    w.chain.pause()
+    w.within(lambda: None)
+    w.fill(8)
+    line = w.line
+    line.moving = turnstile = Turnstile(line.moving)
+    drains: list[Any] = []
+    name = "open_gate" if routing == "partition" else "_spread"
+    move = getattr(line.inlet, name)
+
+    def moving(raws: Any) -> None:
+        if len(raws) and not drains:
+            drains.append(run(w.chain.drain, PATIENCE))
+            turnstile.comers.wait_for(2)  # ours, and that of the drain
+        move(raws)
+
+    vars(line.inlet)[name] = moving
+    if change == "grows":
+        w.grow(2)
+    else:  # in a hurry: who leaves finishes nothing, and gives what it has
+        done: Future[bool] = Future()
+        changes = w.scope.changes
+        w.within(lambda: changes.begin(changes.resize(line, 1), done))
+        assert done.result(PATIENCE)
+    w.chain.resume()
+    held.gate.wait_reached(w.size)
+    held.gate.open()
+    assert drains[0].result()
+    assert len(w.flow.results.items) == 8
+
+
+def test_what_is_counted_while_a_replica_is_forgotten_adds_up(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its counts are those of the replica, or of those that were; never both."""
+    w = watch(scaled(same))
+    w.grow(2)
+    w.fill(8)
+    assert w.chain.drain(PATIENCE)
+    line = w.line
+    line.moving = turnstile = Turnstile(line.moving)
+    readers: list[Any] = []
+    merge = Timings.merge
+
+    def merging(parts: Any) -> Timings:
+        if not readers and threading.current_thread().name.endswith("-supervisor"):
+            comers = len(turnstile.comers)
+            readers.append(run(w.chain.statistics))
+            turnstile.comers.wait_for(comers + 1)
+        return merge(parts)
+
+    monkeypatch.setattr(Timings, "merge", merging)
+    w.grow(1)
+    has_parted(w.flow, 1)
+    w.within(lambda: None)
+    assert readers[0].result().items.offered == 8
+    assert readers[0].result().stages["s"].handled == 8
+
+
+@pytest.mark.parametrize("end", ["stop_child", "remove_child"])
+def test_one_that_finishes_its_item_is_given_up_with_its_chain(watch: Watch, end: str) -> None:
+    """In no hurry to leave, it has no more time than the others when all are to stop."""
+    held = Held()
+    w = watch(scaled(held, shutdown=0.0))
+    w.grow(2)
+    w.fill(2)
+    held.gate.wait_reached(2)
+    w.grow(1)
+    getattr(w.flow.sup, end)("chain")
+    zombies = w.flow.sup.statistics().zombies
+    held.gate.open()
+    assert zombies == 2
+
+
 # -- nobody looks ---------------------------------------------------------------------
 
 
@@ -464,7 +568,7 @@ def test_a_queue_that_grows_while_the_alarm_is_set_is_seen(watch: Watch) -> None
 
     def late() -> int:
         if inlet.alarm is None:
-            return qsize()
+            return int(qsize())
         box.qsize = qsize
         return 2  # two have come since the load was looked at, and nobody set it off
 
@@ -626,6 +730,9 @@ def test_a_replica_that_does_not_start_is_tried_again_later_and_later(
         w.look(2)
     assert len(w.changes(1)) == 1
     assert w.timed == 0.5
+    w.within(lambda: w.scaler._change(3, "told to"))
+    w.flow.reasons("s", 4)
+    assert w.timed == 1.0  # those before do not count any more
     assert w.flow.sup.failed() == ()
     Shy.held.gate.open()
     assert w.chain.drain(PATIENCE)
@@ -679,7 +786,7 @@ def test_a_chain_that_gives_up_is_not_looked_at(watch: Watch) -> None:
     w.grow(2)
     w.chain.tell("bad")
     w.flow.wait_ended()
-    assert w.flow.sup.failed() == ("chain",)
+    assert w.within(w.flow.sup.failed) == ("chain",)
     assert w.sleeps
 
 
@@ -775,6 +882,7 @@ def test_with_a_gil_a_stage_that_computes_does_not_grow(
     monkeypatch.setattr(time, "process_time", lambda: 7.0 + process * (w.clock.now - begun))
     w.fill(5)
     held.gate.wait_reached()
+    w.within(w._due)  # in the very moment of the look before
     w.look(2)
     if size == 2:
         w.changes(1)

@@ -32,11 +32,13 @@ from threadsup import (
     stage,
 )
 from threadsup._runtime import batching
+from threadsup._runtime.pause import Pause
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.chain.conftest import MakeFlow
+    from tests.chain.flows import Flow
 
 HOURS = 10_000.0
 """A time for which no batch waits in these tests: something else has to close it."""
@@ -107,37 +109,73 @@ def test_a_batch_is_complete_by_time(flow: MakeFlow) -> None:
     assert [item for batch in made.seen.items for item in batch] == ["alone", 0, 1, 2, 3, 4]
 
 
+class Timed:
+    """The mailbox of the stage, whose waits for the rest of a batch are seen and made."""
+
+    def __init__(self, f: Flow, wait: Callable[[float], None]) -> None:
+        self.mailbox = f.chain._line("batch").cells[0].mailbox
+        self._get = self.mailbox.get
+        self._wait = wait
+        self.mailbox.get = self.get
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        if timeout is None:
+            return self._get()
+        self._wait(timeout)
+        if timeout == 0:
+            raise Empty
+        return self._get(timeout=PATIENCE)
+
+
+@pytest.mark.parametrize("rate", [None, Rate(1_000)], ids=["at any rate", "held to a rate"])
 def test_those_that_come_later_do_not_put_off_the_first(
-    flow: MakeFlow, monkeypatch: pytest.MonkeyPatch
+    flow: MakeFlow, monkeypatch: pytest.MonkeyPatch, rate: Rate | None
 ) -> None:
     """A batch closes by the time of its first item; the next one has a time of its own."""
     clock = ManualClock()
     monkeypatch.setattr(batching, "monotonic", clock)
     waited: Recorder[float] = Recorder()
     made = Batches()
-    f = flow(batched(made, 100, 60.0))
-    mailbox = f.chain._line("batch").cells[0].mailbox
-    get = mailbox.get
-
-    def timed(block: bool = True, timeout: float | None = None) -> Any:
-        if timeout is None:
-            return get()
-        waited(timeout)
-        if timeout == 0:
-            raise Empty
-        return get(timeout=PATIENCE)
-
-    mailbox.get = timed
+    f = flow(batched(made, 100, 60.0, rate=rate))
+    Timed(f, waited)
     f.chain.tell(0)
     waited.wait_for(1)
     for number in (1, 2):
         clock.advance(20.0)
         f.chain.tell(number)
-        waited.wait_until(lambda all_of: 60.0 - clock.now in all_of, "shorter wait")
+        waited.wait_until(lambda told: 60.0 - clock.now in told, "shorter wait")
     clock.advance(20.0)
     f.chain.tell(3)
     assert made.seen.wait_for(1) == [[0, 1, 2, 3]]
-    assert waited.items[:1] == [60.0]
+
+
+def test_a_batch_whose_time_is_up_in_a_pause_waits_for_its_end(
+    flow: MakeFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when that comes in the very moment in which the chain is paused."""
+    gate, parked, made = Gate("the end of the time"), Recorder[Any](), Batches()
+    park = Pause.park
+
+    def parking(self: Pause, life: object) -> None:
+        parked(life)
+        park(self, life)
+
+    def run_out(_: float) -> None:
+        gate.meet()
+        raise Empty
+
+    monkeypatch.setattr(Pause, "park", parking)
+    f = flow(batched(made, 100))
+    Timed(f, run_out)
+    future = f.chain.submit(0)
+    gate.wait_reached()
+    f.chain.pause()
+    f.sup.add_worker(handler(same), id="after")  # asked for behind the pause, and done
+    gate.open()
+    parked.wait_for(1)
+    assert len(made.seen) == 0
+    f.chain.resume()
+    assert future.result(5) == 0
 
 
 @pytest.mark.parametrize("how", ["drain", "close", "stop"])
@@ -397,7 +435,7 @@ def test_a_batch_that_is_retried_is_retried_item_by_item(flow: MakeFlow) -> None
 def test_a_batch_past_its_time_limit_has_failed(flow: MakeFlow) -> None:
     """All of it, once each; the next incarnation goes on with the rest (F20, F28)."""
     made = Batches(held=True)
-    f = flow(batched(made, 2, time_limit=0.02), stage(same, id="b"))
+    f = flow(batched(made, 2, time_limit=0.15), stage(same, id="b"))
     futures = [f.chain.submit(item) for item in range(2)]
     assert [outcome(each) for each in futures] == ["exited"] * 2
     made.gate.open()
@@ -417,10 +455,10 @@ def test_what_a_batch_came_to_is_no_batch_for_the_time_limit(flow: MakeFlow) -> 
         gate.meet()
         return item
 
-    f = flow(batched(Batches(), 4, time_limit=0.02), stage(hold, id="b", capacity=1))
+    f = flow(batched(Batches(), 4, time_limit=0.15), stage(hold, id="b", capacity=1))
     futures = [f.chain.submit(item) for item in range(4)]
     gate.wait_reached()
-    clock = f.sup.add_worker(handler(lambda _: gate.meet()), id="clock", time_limit=0.03)
+    clock = f.sup.add_worker(handler(lambda _: gate.meet()), id="clock", time_limit=0.2)
     with pytest.raises(WorkerExited):  # more time than that has passed
         clock.ask(None)
     gate.open()
@@ -509,21 +547,18 @@ def test_results_made_before_a_stop_do_not_overtake_each_other(
     for item in range(6):
         f.chain.tell(item)
     asleep.wait_until(lambda names: "threadsup-batch/0-1" in names, "wait for room")
-    outlet = f.chain._line("batch").cells[0].outlet
-    keep = outlet.keep
+    inlet: Any = f.chain._line("b").inlet
+    pass_on = inlet.pass_on
 
-    def make_room(result: Any, *args: Any, **options: Any) -> bool:
-        # What comes behind the one that found no room finds some.
+    def make_room() -> None:
+        # It has left its wait: what comes behind the one that found no room finds some.
         for gate in gates:
             gate.open()
         f.results.wait_for(2)
-        return keep(result, *args, **options)
+        pass_on()
 
-    outlet.keep = make_room
-    restarting = stops.restart(f, "batch")
-    restarting.result()
-    for gate in gates:
-        gate.open()
+    inlet.pass_on = make_room
+    stops.restart(f, "batch").result()
     assert f.chain.drain(10)
     assert f.results.items == list(range(6))
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.chain.flows import outcome
-from tests.helpers import Gate
+from tests.helpers import PATIENCE, Gate
 from tests.runtime.forcing import run
-from threadsup import DeliveryError, MailboxClosed, Shutdown, Stop, current, events, stage
+from threadsup import Chain, DeliveryError, MailboxClosed, Shutdown, Stop, current, events, stage
 
 if TYPE_CHECKING:
     from tests.chain.conftest import MakeFlow
@@ -248,7 +248,9 @@ def test_the_end_of_an_old_stream_does_not_end_a_new_one(flow: MakeFlow) -> None
     assert not refused(f.chain.tell, 3)
 
 
-def test_a_tree_that_drains_its_chains_lets_nobody_in_meanwhile(flow: MakeFlow) -> None:
+def test_a_tree_that_drains_its_chains_lets_nobody_in_meanwhile(
+    flow: MakeFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`stop(drain=True)` finishes what is there, over a crash of the head as well."""
     held, last = Held(), Held(hold="last")
     f = flow(stage(held, id="a"), stage(last, id="b"))
@@ -256,7 +258,16 @@ def test_a_tree_that_drains_its_chains_lets_nobody_in_meanwhile(flow: MakeFlow) 
     held.gate.wait_reached()
     for item in (ValueError("x"), 1, "last"):
         f.chain.tell(item)
+    draining = threading.Event()
+    drain = Chain.drain
+
+    def note(chain: Chain, timeout: float | None = None) -> bool:
+        draining.set()
+        return drain(chain, timeout)
+
+    monkeypatch.setattr(Chain, "drain", note)
     stop = run(lambda: f.sup.stop(drain=True))
+    assert draining.wait(PATIENCE)
     held.gate.open()
     last.gate.wait_reached()
     assert refused(f.chain.tell, "late")

@@ -80,9 +80,28 @@ def due_now(f: Flow, place: str) -> None:
         cell._services.post(cell.aside.take, None)
 
 
+def tried(made: Stumbling, item: Any, times: int) -> None:
+    """Wait until an item has been tried so often."""
+    made.tried.wait_until(lambda items: items.count(item) == times, "attempt")
+
+
 @pytest.fixture
 def stops(monkeypatch: pytest.MonkeyPatch) -> Stops:
     return Stops(monkeypatch)
+
+
+@pytest.fixture
+def put_away(monkeypatch: pytest.MonkeyPatch) -> Recorder[Any]:
+    """Record what is put away for a pause, when it has been."""
+    noted: Recorder[Any] = Recorder()
+    defer = aside.Aside.defer
+
+    def noting(self: aside.Aside, raw: Any, *args: Any) -> None:
+        defer(self, raw, *args)
+        noted(raw)
+
+    monkeypatch.setattr(aside.Aside, "defer", noting)
+    return noted
 
 
 # -- rejected -------------------------------------------------------------------------------
@@ -229,7 +248,7 @@ def test_a_drain_waits_for_items_in_a_retry_pause(flow: MakeFlow, position: str)
     for attempt in (2, 3):
         assert not draining.over
         due_now(f, position)
-        made.tried.wait_until(lambda items, n=attempt: items.count("hard") == n, "attempt")
+        tried(made, "hard", attempt)
         f.chain.submit("behind it").result(5)
     assert draining.result()
     assert "hard" in f.results.items
@@ -294,7 +313,7 @@ def test_a_restart_keeps_items_in_a_retry_pause(flow: MakeFlow, position: str) -
     f = flow(*three(position, made, on_error=Retry(attempts=3, backoff=NEVER)))
     future = f.chain.submit("hard")
     for attempt in (1, 2):
-        made.tried.wait_until(lambda items, n=attempt: items.count("hard") == n, "attempt")
+        tried(made, "hard", attempt)
         f.chain.submit("behind it").result(5)
         f.chain.restart_child(position, PATIENCE)
         due_now(f, position)
@@ -303,17 +322,19 @@ def test_a_restart_keeps_items_in_a_retry_pause(flow: MakeFlow, position: str) -
     assert f.items() == {"offered": 3, "completed": 2, "failed": 1}
 
 
-def test_what_is_put_away_when_a_replica_leaves_is_another_ones(flow: MakeFlow) -> None:
-    """Nothing is lost by a resize, nor the attempts it has cost."""
+def test_what_is_put_away_when_a_replica_leaves_is_another_ones(
+    flow: MakeFlow, put_away: Recorder[Any]
+) -> None:
+    """Nothing is lost by a resize, nor the attempts it has cost; it is tried at once there."""
     made = Stumbling(dict.fromkeys(range(8), 9))
     f = flow(stage(made, id="a", workers=2, on_error=Retry(attempts=3, backoff=NEVER)))
     futures = [f.chain.submit(item) for item in range(8)]
-    made.tried.wait_for(8)
+    put_away.wait_for(8)
     f.chain.resize("a", 1, PATIENCE)
-    assert not any(each.done() for each in futures)
-    for attempt in (2, 3):
-        made.tried.wait_until(lambda items, n=attempt: len(items) >= 4 * n, "attempts")
-        due_now(f, "a")
+    put_away.wait_for(12)
+    due_now(f, "a")
+    put_away.wait_for(16)
+    due_now(f, "a")
     assert [outcome(each) for each in futures] == ["OwnError: mine"] * 8
     assert all(made.tried.items.count(item) == 3 for item in range(8))
 
@@ -335,7 +356,7 @@ def test_an_item_that_was_cancelled_in_its_pause_is_let_go(flow: MakeFlow) -> No
 
 @pytest.mark.parametrize("capacity", [1, 4])
 def test_what_is_put_away_takes_up_the_capacity(
-    flow: MakeFlow, monkeypatch: pytest.MonkeyPatch, capacity: int
+    flow: MakeFlow, put_away: Recorder[Any], capacity: int
 ) -> None:
     """A stage that fails for everything refuses more than its bound and one in hand.
 
@@ -344,12 +365,7 @@ def test_what_is_put_away_takes_up_the_capacity(
     """
     gates = [Gate(f"attempt {attempt}") for attempt in range(5)]
     gates[0].open()
-    attempts, put_away = 0, Recorder[Any]()
-    defer = aside.Aside.defer
-
-    def noted(self: aside.Aside, raw: Any, *args: Any) -> None:
-        defer(self, raw, *args)
-        put_away(raw)
+    attempts = 0
 
     def fail(item: int) -> Any:
         nonlocal attempts
@@ -368,7 +384,6 @@ def test_what_is_put_away_takes_up_the_capacity(
             sent.append(None)
         raise AssertionError("it is never full")
 
-    monkeypatch.setattr(aside.Aside, "defer", noted)
     sent: list[None] = []
     retry = Retry(attempts=1_000, backoff=NEVER)
     f = flow(stage(fail, id="a", capacity=capacity, on_error=retry), on_full="raise")
@@ -396,7 +411,12 @@ def test_a_sender_that_waits_is_woken_when_what_was_put_away_is_through(flow: Ma
     f.chain.tell(0)
     f.chain.tell(1)
     made.tried.wait_for(2)
-    sending = run(lambda: [f.chain.tell(item, timeout=PATIENCE) for item in (2, 3, 4)])
+
+    def send() -> None:
+        for item in (2, 3, 4):
+            f.chain.tell(item, timeout=PATIENCE)
+
+    sending = run(send)
     due_now(f, "a")
     sending.result()
     assert f.chain.drain(10)
@@ -454,7 +474,7 @@ def test_poison_at_every_stage_at_once(flow: MakeFlow, strategy: Any, workers: i
 @positions
 @pytest.mark.parametrize("on_error", ["reject", Retry(attempts=3, backoff=AT_ONCE)])
 def test_an_item_past_its_time_limit_has_failed_however_errors_are_treated(
-    flow: MakeFlow, position: str, on_error: Any
+    flow: MakeFlow, stops: Stops, position: str, on_error: Any
 ) -> None:
     """It never came to an error: its worker is replaced, it is not tried again (F20, F28)."""
     gate, tried = Gate("the item that hangs"), Recorder[Any]()
@@ -466,13 +486,13 @@ def test_an_item_past_its_time_limit_has_failed_however_errors_are_treated(
             raise ValueError("late")
         return item
 
-    f = flow(*three(position, hang, on_error=on_error, time_limit=0.02))
+    f = flow(*three(position, hang, on_error=on_error, time_limit=0.15))
     futures = [f.chain.submit(item) for item in (1, "hang", 2)]
     assert [outcome(each) for each in futures] == [1, "exited", 2]
     gate.open()
     assert f.chain.drain(10)
     assert tried.items.count("hang") == 1
-    assert f.sup.stop(PATIENCE).clean
+    stops.join_fenced()
     assert f.items() == {"offered": 3, "completed": 2, "failed": 1}
     assert isinstance(f.reasons(position)[0], Abandoned)
 

@@ -33,6 +33,10 @@ from threadsup import (
     load,
     stage,
 )
+from threadsup._chain import changes
+from threadsup._chain.hold import Hold
+from threadsup._chain.wave import Wave
+from threadsup._runtime.inlet import Inlet
 
 if TYPE_CHECKING:
     from tests.chain.conftest import MakeFlow
@@ -337,6 +341,51 @@ def test_a_drain_before_the_stop_finishes_everything(flow: MakeFlow) -> None:
     assert sorted(f.results.items) == list(range(30))
 
 
+RETRIED = {
+    "one_for_one": "b1! b1",
+    "one_for_all": "a0 a1 b0 b1! a0 a1 b0 b1 c0 c1",
+    "rest_for_one": "b1! b1 c0 c1",
+    "before_for_one": "a0 a1 b1! a0 a1 b1",
+}
+"""Who is started after a crash of b1, whose next start fails (!) once."""
+
+
+@strategies
+def test_a_restart_that_fails_is_tried_again_as_its_strategy_says(
+    flow: MakeFlow, strategy: Any
+) -> None:
+    """From where, and over whom, is the strategy's; nothing that is queued is lost (F11)."""
+    starts: Recorder[str] = Recorder()
+
+    class Stumbling(Worker):
+        def on_start(self) -> None:
+            context = current()
+            assert context is not None
+            key, number = context.id  # type: ignore[misc, str-unpack]
+            fails = (key, number) == ("b", 1) and starts.items[6:].count("b1!") == 0
+            fails = fails and len(starts) >= 6
+            starts(f"{key}{number}{'!' * fails}")
+            if fails:
+                raise ValueError("not yet")
+
+        def on_receive(self, message: Any) -> Any:
+            return crash(message)
+
+    f = flow(
+        *[stage(Stumbling, id=key, workers=2, **key_of("partition")) for key in STAGES],
+        strategy=strategy,
+    )
+    one, other = keys(2)
+    items = [(key, n) for n in range(5) for key in (one, other)]
+    f.chain.tell((other, "crash"), at="b")
+    futures = [f.chain.submit(item, timeout=PATIENCE) for item in items]
+    assert [outcome(future) for future in futures] == items
+    assert f.chain.drain(10)
+    assert " ".join(starts.items[6:]) == RETRIED[strategy]
+    assert in_order(f.results.items)
+    assert f.items() == {"offered": 11, "completed": 10, "failed": 1}
+
+
 # -- one that ends for good -----------------------------------------------------------------
 
 
@@ -434,6 +483,46 @@ def test_nobody_is_refused_while_a_replica_of_a_partition_ends(flow: MakeFlow) -
         assert in_order(mine)
 
 
+@pytest.mark.parametrize("routing", SHARED)
+def test_a_drain_waits_for_what_a_replica_leaves(
+    flow: MakeFlow, monkeypatch: pytest.MonkeyPatch, routing: Any
+) -> None:
+    """Called in the very moment in which that is with nobody."""
+    leaving = Gate("what it leaves")
+    inherit = Inlet.inherit
+
+    def slowly(inlet: Inlet, raws: list[Any]) -> None:
+        if raws:
+            leaving.meet()
+        inherit(inlet, raws)
+
+    monkeypatch.setattr(Inlet, "inherit", slowly)
+    seats = Seats(2, last_item("stop"))
+    f = flow(stage(seats, id="b", workers=2, capacity=20, **key_of(routing)))
+    one, other = keys(2)
+    f.chain.tell((one, "end"))
+    (dying,) = [at for at, _ in seats.seen.wait_for(1)]
+    for number in range(10):
+        f.chain.tell((one, number))
+        f.chain.tell((other, number))
+    seats.wait_busy(0, 1)
+    seats.gates[dying].open()
+    leaving.wait_reached()
+    begun: Recorder[Wave] = Recorder()
+    begin = Wave.begin
+
+    def noting(wave: Wave) -> None:
+        begun(wave)
+        begin(wave)
+
+    monkeypatch.setattr(Wave, "begin", noting)
+    drained = run(lambda: (f.chain.drain(10), len(f.results)))
+    begun.wait_for(1)
+    leaving.open()
+    seats.open()
+    assert drained.result() == (True, 20)
+
+
 def test_a_copy_goes_with_its_replica(flow: MakeFlow) -> None:
     """The others have theirs: futures hold what they made, and the chain goes on (F52)."""
     seats = Seats(3)
@@ -486,6 +575,18 @@ def test_the_last_replica_that_ends_ends_the_chain(flow: MakeFlow, how: str, rou
     dropped = {"dropped": 2} if how == "stop" else {}
     assert f.items() == {"offered": 7, "completed": 1, **dropped, **lost}
     assert f.sup.failed() == ()
+
+
+def test_what_comes_when_all_replicas_are_forgotten_is_counted(flow: MakeFlow) -> None:
+    """A put that met the end of the last one is undelivered, and was offered."""
+    f = flow(stage(crash, id="b", workers=2, restart="temporary"))
+    for number in range(2):
+        f.chain.tell((number, "crash"))
+    f.wait_ended()
+    f.sup.stop()
+    assert f.items() == {"offered": 2, "failed": 2}
+    f.chain.inlet.lose(["late"], "put in the very moment")
+    assert f.items() == {"offered": 3, "failed": 3}
 
 
 def ends_of(f: Flow, key: str, count: int) -> list[Any]:
@@ -615,6 +716,118 @@ def test_a_replica_that_crashes_while_keys_are_shared_out_keeps_the_order(flow: 
     assert f.items() == {"offered": 38, "completed": 36, "dropped": 1, "failed": 1}
 
 
+def held_up(monkeypatch: pytest.MonkeyPatch) -> Recorder[str]:
+    """Record which stages are held up, by their ids."""
+    noted: Recorder[str] = Recorder()
+    hold = Hold
+
+    def noting(scope: Any, line: Any) -> Any:
+        made = hold(scope, line)
+        noted(line.id)
+        return made
+
+    monkeypatch.setattr(changes, "Hold", noting)
+    return noted
+
+
+def test_a_replica_may_end_while_the_stage_before_it_is_changed(
+    flow: MakeFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That waits until it can hand on, which it can when the keys behind it are shared out."""
+    held = held_up(monkeypatch)
+    seats = Seats(2, last_item("stop"))
+    f = flow(
+        stage(same, id="a", workers=2, capacity=9, **key_of("partition")),
+        stage(seats, id="b", workers=2, capacity=1, **key_of("partition")),
+    )
+    one, other = keys(2)
+    items = [(key, n) for n in range(5) for key in (one, other)]
+    f.chain.tell((one, "end"), at="b")
+    f.chain.tell((other, "first"), at="b")
+    seats.wait_busy(0, 1)
+    for item in items:
+        f.chain.tell(item, timeout=PATIENCE)
+    resize = run(f.chain.resize, "a", 3)
+    assert held.wait_for(1) == ["a"]
+    seats.gates[0].open()
+    assert held.wait_for(2) == ["a", "b"]
+    assert not resize.over
+    seats.open()
+    resize.result()
+    assert f.chain.drain(10)
+    assert sorted(f.results.items[1:]) == sorted(items)
+    assert in_order(f.results.items[1:])
+    assert f.items() == {"offered": 12, "completed": 11, "dropped": 1}
+
+
+def test_a_replica_may_be_added_while_keys_are_shared_out(
+    flow: MakeFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not waited for, and gets its share when that is done."""
+    held = held_up(monkeypatch)
+    seats = Seats(4, last_item("stop"))
+    f = flow(stage(seats, id="b", workers=2, capacity=60, **key_of("partition")))
+    one, other = keys(2)
+    items = [(key, n) for n in range(9) for key in range(5)]
+    f.chain.tell((one, "end"))
+    f.chain.tell((other, -1))
+    seats.wait_busy(0, 1)
+    for item in items:
+        f.chain.tell(item)
+    seats.gates[0].open()
+    assert held.wait_for(1) == ["b"]
+    resize = run(f.chain.resize, "b", 3)
+    wait_started(f, 3, incarnation=1)
+    seats.open()
+    resize.result()
+    assert held.items == ["b", "b"]
+    assert f.chain.drain(10)
+    assert sorted(f.results.items) == sorted([*items, (other, -1)])
+    assert in_order(f.results.items)
+    assert f.items() == {"offered": 47, "completed": 46, "dropped": 1}
+
+
+def test_a_replica_that_leaves_while_keys_are_shared_out_is_not_its_successor(
+    flow: MakeFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one gets its number, and is not waited for in its place."""
+    held = held_up(monkeypatch)
+    seats, stopping, leaving = Seats(3, last_item("stop")), Gate("its stop"), [True]
+
+    class Leaving(Worker):
+        def on_receive(self, message: Any) -> Any:
+            return seats(message)
+
+        def on_stop(self) -> None:
+            if here() == 2 and leaving:
+                leaving.clear()
+                stopping.meet()
+
+    f = flow(stage(Leaving, id="b", workers=3, capacity=60, **key_of("partition")))
+    one, other = keys(2)
+    shrink = run(f.chain.resize, "b", 2)
+    stopping.wait_reached()
+    assert held.items == ["b"]
+    f.chain.tell((one, "end"))
+    f.chain.tell((other, -1))
+    seats.wait_busy(0, 1)
+    items = [(key, n) for n in range(9) for key in range(5)]
+    for item in items:
+        f.chain.tell(item)
+    seats.gates[0].open()
+    held.wait_for(2)
+    stopping.open()
+    shrink.result()
+    grow = run(f.chain.resize, "b", 3)
+    wait_started(f, 4, incarnation=1)
+    seats.open()
+    grow.result()
+    assert f.chain.drain(10)
+    assert sorted(f.results.items) == sorted([*items, (other, -1)])
+    assert in_order(f.results.items)
+    assert f.items() == {"offered": 47, "completed": 46, "dropped": 1}
+
+
 def test_two_replicas_of_a_partition_may_end_at_once(flow: MakeFlow) -> None:
     """The keys are shared out among who is left, once and again."""
     seats = Seats(3, last_item("stop"))
@@ -741,20 +954,20 @@ def test_statistics_tell_stages_and_replicas_apart(flow: MakeFlow) -> None:
     f = flow(stage(same, id="a"), stage(seats, id="b", workers=2, **key_of("partition")))
     one, other = keys(2)
     for number in range(5):
-        f.chain.tell((one, number))
-    f.chain.tell((other, 0))
+        f.chain.tell((one, number), at="b")
+    f.chain.tell((other, 0), at="b")
     seats.wait_busy(0, 1)
-    seats.gates[1].open()
-    f.results.wait_for(1)
+    found = f.chain.statistics().stages["b"]
+    assert set(found.replicas) == {("b", 0), ("b", 1)}
+    assert [found.replicas["b", n].pending for n in range(2)] == [4, 0]
+    assert (found.accepted, found.pending) == (6, 4)
+    assert f.chain.statistics().items.in_flight == 6
     seats.open()
     assert f.chain.drain(10)
-    found = f.chain.statistics()
-    assert set(found.stages["b"].replicas) == {("b", 0), ("b", 1)}
-    replicas = found.stages["b"].replicas
-    assert [replicas["b", n].handled for n in range(2)] == [5, 1]
-    assert found.stages["b"].handled == found.stages["a"].handled == 6
-    assert found.handled == 12
-    assert all(each.service.count > 0 for each in replicas.values())
+    found = f.chain.statistics().stages["b"]
+    assert [found.replicas["b", n].handled for n in range(2)] == [5, 1]
+    assert found.handled == f.chain.statistics().handled == 6
+    assert all(each.service.count > 0 for each in found.replicas.values())
     assert f.items() == {"offered": 6, "completed": 6}
 
 

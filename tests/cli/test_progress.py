@@ -19,6 +19,7 @@ from threadsup.cli.progress import PAUSE, Progress, complain, shown
 from threadsup.events import (
     CallbackFailed,
     GaveUp,
+    OrderLost,
     Restarting,
     SupervisorEnded,
     SupervisorStarted,
@@ -79,6 +80,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> list[str]:
             WorkerAbandoned(*AT, ("w",), 1, "message", 5.04),
             "abandoned w: in message for 5.0 s",
         ),
+        (OrderLost(*AT, ("etl", "b", 0), "it hung"), "lost the order by key of etl/b/0: it hung"),
         (
             CallbackFailed(*AT, ("w",), "on_stop: ValueError: bad"),
             "failed in w: on_stop: {bad}",

@@ -64,6 +64,18 @@ def test_lines_blanks_comments_and_identifiers_are_counted() -> None:
     assert tokens.distinct == 10
 
 
+def test_what_stands_there_twice_is_counted() -> None:
+    """A repetition is one whatever its names are; what looks copied is longer."""
+    line = "{} = [{}, {}, ({}, {}), {}] "  # 15 tokens, of which one more makes a repetition
+    first, second = line.format(*"abcdef"), line.format(*"uvwxyz")
+    assert count_tokens(f"{first}+ 1\n{second}- 1\n").repeated == 0
+    assert count_tokens(f"{first}+ 1\n{second}+ 2\n").repeated == 2
+    block = f"{first}\n" * 5
+    assert count_tokens(block).repeated > 30
+    assert count_tokens(block).copied == 0
+    assert count_tokens(f"{block}pass\n{block}").copied > 0
+
+
 def test_functions_at_any_depth_and_classes_are_counted() -> None:
     """Nested, async and conditional functions count, and the longest has its full name."""
     shape = read_shape(SOURCE)
@@ -246,7 +258,9 @@ def test_what_is_in_hand_is_noted_and_forgotten_after_a_crash() -> None:
     """The note stands exactly as long as the file is in hand."""
     desk = Desk()
     with desk.hold("read", "a.py"), desk.hold("store", "b.py"):
-        assert desk.in_hand() == {"read": "a.py", "store": "b.py"}
+        assert desk.in_hand() == {"read": ("a.py",), "store": ("b.py",)}
+    with desk.hold("store", "a.py", "b.py"):
+        assert desk.in_hand() == {"store": ("a.py", "b.py")}
     assert desk.in_hand() == {}
     with pytest.raises(ZeroDivisionError), desk.hold("read", "a.py"):
         raise ZeroDivisionError
@@ -266,7 +280,7 @@ def test_a_store_keeps_a_record_and_a_second_one_replaces_it(tmp_path: Path) -> 
     for lines in (1, 2):
         store = Store(str(tmp_path), shard, Desk())
         store.on_start()
-        assert store.on_receive(_record("a.py", lines)) == "a.py"
+        assert store.on_receive((_record("a.py", lines),)) == ("a.py",)
         store.on_stop()
     for other in {0, 1, 2} - {shard}:
         empty = Store(str(tmp_path), other, Desk())
@@ -282,7 +296,7 @@ def test_a_row_in_the_wrong_shard_is_noticed(tmp_path: Path) -> None:
     for shard in range(2):
         store = Store(str(tmp_path), shard, Desk())
         store.on_start()
-        store.on_receive(_record("a.py"))
+        store.on_receive((_record("a.py"),))
         store.on_stop()
     assert read_rows(tmp_path, 2).misplaced == ("a.py",)
 
@@ -298,9 +312,9 @@ def test_a_store_that_crashes_after_the_commit_has_kept_the_record(tmp_path: Pat
     store = Store(str(tmp_path), 0, Desk(Chaos(0.5, 0)))
     store.on_start()
     with pytest.raises((ChaosError, SystemExit)):
-        store.on_receive(_record(name))
+        store.on_receive((_record(name), _record("other")))
     store.on_failure(None, None, None)
-    assert read_rows(tmp_path, 1).records.keys() == {name}
+    assert read_rows(tmp_path, 1).records.keys() == {name, "other"}
 
 
 def test_shards_of_an_earlier_run_are_cleared(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import sys
 import threading
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 
@@ -55,12 +55,15 @@ def _nothing(note: Interruption) -> None:
 
 
 def _run(
-    folder: Path, chaos: Chaos | None = None, said: Callable[[Interruption], object] = _nothing
+    folder: Path,
+    chaos: Chaos | None = None,
+    said: Callable[[Interruption], object] = _nothing,
+    form: tree.Form = "wide",
 ) -> tuple[list[File], Run]:
     databases = folder.parent / "databases"
     databases.mkdir()
     files = list_files(folder)
-    return files, run(files, databases, SHARDS, chaos or Chaos(), said)
+    return files, run(files, databases, SHARDS, chaos or Chaos(), said, form)
 
 
 def _differences(files: list[File], done: Run) -> list[str]:
@@ -70,9 +73,10 @@ def _differences(files: list[File], done: Run) -> list[str]:
 # -- the tree -------------------------------------------------------------------------
 
 
-def test_every_file_is_stored_or_refused(folder: Path) -> None:
+@pytest.mark.parametrize("form", get_args(tree.Form))
+def test_every_file_is_stored_or_refused(folder: Path, form: tree.Form) -> None:
     """Without chaos the rows are those of a plain loop and nothing crashes."""
-    files, done = _run(folder)
+    files, done = _run(folder, form=form)
     assert (done.account.stored, done.account.refused, done.account.dead) == (118, 2, 0)
     assert done.account.complete
     assert done.contradictions == []
@@ -80,11 +84,12 @@ def test_every_file_is_stored_or_refused(folder: Path) -> None:
     assert _differences(files, done) == []
 
 
-def test_no_file_is_lost_in_chaos(folder: Path) -> None:
+@pytest.mark.parametrize(("form", "least"), [("wide", 60), ("narrow", 100)])
+def test_no_file_is_lost_in_chaos(folder: Path, form: tree.Form, least: int) -> None:
     """Stages and stores crash all the time, and every file is where it belongs."""
     chaos = Chaos(0.2, 1)
-    files, done = _run(folder, chaos)
-    assert done.crashes > 100
+    files, done = _run(folder, chaos, form=form)
+    assert done.crashes > least
     assert done.restarts == done.crashes
     assert done.account.complete
     assert done.contradictions == []
@@ -125,9 +130,12 @@ def _fails_for_good(chaos: Chaos, file: str, refused: str | None) -> tuple[bool,
 
 
 def test_the_files_that_fail_for_good_are_those_the_seed_says(folder: Path) -> None:
-    """Each crash gives the file another attempt, up to the limit: then it is a dead letter."""
+    """Each crash gives the file another attempt, up to the limit: then it is a dead letter.
+
+    One by one: what a batch has in it depends on the moment.
+    """
     chaos = Chaos(0.5, 4)
-    files, done = _run(folder, chaos)
+    files, done = _run(folder, chaos, form="narrow")
     refusing = {"not_decodable.py": "read", "not_python.py": "measure"}
     fates = {f.name: _fails_for_good(chaos, f.name, refusing.get(f.name)) for f in files}
     assert done.ledger.dead.keys() == {name for name, (dead, _) in fates.items() if dead}
@@ -136,6 +144,29 @@ def test_the_files_that_fail_for_good_are_those_the_seed_says(folder: Path) -> N
     assert done.account.complete
     assert done.contradictions == []
     assert _differences(files, done) == []
+
+
+def test_a_batch_is_tried_as_one(folder: Path) -> None:
+    """Files that get as far as the last stage are stored, or fail together; none is lost."""
+    chaos = Chaos(0.5, 4)
+    files, done = _run(folder, chaos)
+    refusing = {"not_decodable.py": "read", "not_python.py": "measure"}
+    early = {f.name for f in files if _fails_early(chaos, f.name, refusing.get(f.name))}
+    late = done.ledger.dead.keys() - early
+    assert early <= done.ledger.dead.keys()
+    assert all(name not in refusing for name in late)
+    assert done.account.complete
+    assert done.contradictions == []
+    assert _differences(files, done) == []
+
+
+def _fails_early(chaos: Chaos, file: str, refused: str | None) -> bool:
+    for stage in ("read", "tokenise", "measure"):
+        if all(chaos.strikes(stage, file, attempt) for attempt in range(1, ATTEMPTS + 1)):
+            return True
+        if stage == refused:
+            break
+    return False
 
 
 def test_a_crash_is_counted_once_however_it_happened(folder: Path) -> None:
@@ -217,9 +248,10 @@ def test_a_signal_in_the_middle_stops_in_order_and_says_what_was_in_flight(
     (note,) = notes.items
     assert note is done.interruption
     assert note.signal == number.name
-    assert note.in_hand["measure"] == "f030.py"
+    assert ("f030.py",) in note.in_hand.values()
     assert "f030.py" in note.in_flight
-    assert len(note.in_flight) <= 4 * (tree.CAPACITY + 2)
+    replicas = sum(done.workers.values())
+    assert len(note.in_flight) <= replicas * (tree.CAPACITY + 2) + tree.BATCH.size
     assert done.report.clean
     account = done.account
     assert account.lost == ()
@@ -318,6 +350,18 @@ def test_the_command_verifies_and_ends_with_0(
     assert ["lost", "0", "must", "be", "0"] in lines
     assert ["stored", "118"] in lines
     assert lines[-1][-2:] == ["no", "difference"]
+    assert not any(line[:1] == ["faster"] for line in lines)
+
+
+def test_the_command_says_what_replicas_and_batches_gain(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It does the work twice, and keeps the rows of the second time."""
+    kept = folder.parent / "kept"
+    assert command.main([str(folder), "--compare", "--database", str(kept)]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "faster" in line]
+    assert re.fullmatch(r" *faster +[0-9.]+x +than one worker per stage: [0-9,]+ items/s", line)
+    assert len(read_rows(kept, 4).records) == 118
 
 
 def test_the_databases_are_kept_where_asked(folder: Path) -> None:
@@ -350,8 +394,11 @@ def test_a_lost_file_is_named_and_ends_with_1(
     """A store that answers without keeping anything is caught, without a recount too."""
     original = store.Store.on_receive
 
-    def on_receive(self: store.Store, message: Any) -> str:
-        return "f009.py" if message.name == "f009.py" else original(self, message)
+    def on_receive(self: store.Store, message: Any) -> tuple[str, ...]:
+        kept = tuple(record for record in message if record.name != "f009.py")
+        if kept:
+            original(self, kept)
+        return tuple(record.name for record in message)
 
     monkeypatch.setattr(store.Store, "on_receive", on_receive)
     assert command.main([str(folder)]) == 1

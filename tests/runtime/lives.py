@@ -10,7 +10,6 @@ import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tests.helpers import Gate, Recorder
-from threadsup._cell import _counts_of
 from threadsup._exits import Shutdown
 from threadsup._runtime.actor import Life
 from threadsup._runtime.context import Context, StopToken
@@ -24,7 +23,17 @@ if TYPE_CHECKING:
 
     from threadsup._exits import ExitReason
 
-__all__ = ["BUSY", "Busy", "End", "FakeHost", "GatedHand", "Letter", "Lives", "hold_taken"]
+__all__ = [
+    "BUSY",
+    "Busy",
+    "End",
+    "FakeHost",
+    "GatedHand",
+    "Letter",
+    "Lives",
+    "counts_of",
+    "hold_taken",
+]
 
 NEVER = float("inf")
 
@@ -72,6 +81,11 @@ class FakeHost:
 
     def complain(self, life: Life, what: str) -> None:
         self.complaints(what)
+
+
+def counts_of(life: Life) -> dict[str, int]:
+    """Return the counters of a life."""
+    return life.counts()
 
 
 class Lives:
@@ -138,7 +152,7 @@ class Lives:
     def counts(self) -> dict[str, int]:
         """Return the sums over all lives; what is accepted is everything else together."""
         names = ("taken", "handled", "failed", "abandoned", "retried")
-        of_each = [_counts_of(life) for life in self.all]
+        of_each = [counts_of(life) for life in self.all]
         sums = {name: sum(counts[name] for counts in of_each) for name in names}
         taken = sums.pop("taken")
         mailbox = self.mailbox

@@ -70,9 +70,7 @@ class Consumer:
         """Take the next message, or token that may pass; `None` if there is none."""
         mailbox = self.mailbox
         while mailbox.returned or mailbox.qsize():
-            self.attempts, raw = (
-                mailbox.take_returned() if mailbox.returned else (0, mailbox.get())
-            )
+            self.attempts, raw = mailbox.take_returned() if mailbox.returned else (0, mailbox.get())
             if type(raw) is not Token:
                 return raw
             mailbox.took_token()

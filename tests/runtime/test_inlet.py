@@ -494,6 +494,27 @@ def test_a_mark_comes_in_behind_what_was_before_it(routing: str) -> None:
     assert [single in raws for raws in found] == [True, False, False]
 
 
+def test_a_mark_that_comes_while_a_replica_leaves_is_behind_what_it_leaves() -> None:
+    """It finds the mailbox closed only when all of that is with the others."""
+    stage = Stage("round_robin", 2, None)
+    leaving, left = stage.boxes
+    marks = [Token(lost=nothing) for _ in range(3)]
+
+    def inherit(raws: list[Any]) -> None:
+        if "first" in raws:
+            assert leaving.put_token(marks[0])
+            assert leaving.hand_on("on its way")
+        stage.inlet.inherit(raws)
+
+    leaving.adopt(["first", "second"])
+    assert left.put_token(marks[1])
+    stage.inlet.link((left,), (left,))
+    leaving.retire("removed", inherit)
+    assert leaving.put_token(marks[2])
+    everything = [marks[1], "first", "second", "on its way", marks[0], marks[2]]
+    assert left.take_out() == everything
+
+
 def test_an_item_whose_key_fails_later_is_not_lost() -> None:
     """It had one when it was accepted; now any replica will do (F53)."""
     keys = iter([1, None])

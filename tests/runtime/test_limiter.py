@@ -310,3 +310,83 @@ def test_a_window_that_fails_fails_one(monkeypatch: pytest.MonkeyPatch) -> None:
         first.result()
     second.result()
     assert done.items == [1]
+
+
+# -- something else to do ---------------------------------------------------------------
+
+
+def test_who_has_something_else_to_do_leaves_without_a_turn(
+    clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever in the line: each is asked when all are told to look up, and nobody else goes."""
+    sleepers, done = note_sleepers(monkeypatch), Recorder[tuple[str, bool]]()
+    limiter = used_up(clock)
+    elsewhere: set[str] = set()
+
+    def wait(name: str) -> None:
+        done((name, limiter.turn(unless=lambda: name in elsewhere)))
+
+    waiting = []
+    for at, name in enumerate("abc", 1):
+        waiting.append(run(wait, name))
+        sleepers.wait_until(lambda _, at=at: limiter.waiting == at)  # type: ignore[misc]
+    for gone, name in enumerate("ba", 1):
+        elsewhere.add(name)
+        limiter.look_up()
+        assert done.wait_for(gone)[-1] == (name, False)
+    assert limiter.waiting == 1
+    limiter.change(Rate(2, LONG))
+    assert done.wait_for(3)[-1] == ("c", True)
+    for each in waiting:
+        each.result()
+
+
+def test_who_is_told_to_look_up_before_it_sleeps_does(
+    clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has looked, and has not slept yet: it sees what it was told for."""
+    limiter = used_up(clock)
+    told: list[bool] = []
+
+    def tell(_: Wakeup) -> None:
+        told.append(True)
+        limiter.look_up()
+
+    note_sleepers(monkeypatch, then=tell)
+    assert run(lambda: limiter.turn(unless=lambda: bool(told))).result() is False
+
+
+def test_to_look_up_gives_nobody_a_turn(
+    clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who has nothing else to do waits on, as long as the rate says."""
+    sleepers = note_sleepers(monkeypatch)
+    limiter = used_up(clock)
+    waiting = run(limiter.turn)
+    sleepers.wait_for(1)
+    limiter.look_up()
+    sleepers.wait_for(2)
+    assert limiter.waiting == 1
+    limiter.change(None)
+    assert waiting.result() is True
+
+
+# -- without waiting ------------------------------------------------------------------
+
+
+def test_who_does_not_wait_takes_a_turn_only_if_there_is_one(
+    clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And none that somebody in line waits for."""
+    limiter = used_up(clock)
+    assert not limiter.try_turn()
+    clock.advance(LONG)
+    assert limiter.try_turn()
+    sleepers = note_sleepers(monkeypatch)
+    waiting = run(limiter.turn)
+    sleepers.wait_for(1)
+    clock.advance(LONG)
+    assert not limiter.try_turn()
+    limiter.change(Rate(1, LONG))  # has the first in line look again
+    assert waiting.result() is True
+    assert not limiter.try_turn()

@@ -435,3 +435,20 @@ def test_nobody_waits_for_ever(capacity: int) -> None:
     taken += mailbox.close("over")
     for me in range(PRODUCERS):
         assert [n for who, n in taken if who == me] == list(range(200))
+
+
+def test_what_a_life_that_was_given_up_on_takes_from_a_closer_is_its() -> None:
+    """A message that was given back is taken by one of them, whoever looked first."""
+
+    class Raced(deque[Any]):
+        def popleft(self) -> Any:
+            if len(self) > 1:
+                return super().popleft()
+            self.clear()  # the other one, in this very moment
+            raise IndexError
+
+    mailbox = Mailbox()
+    mailbox.returned = Raced([(1, "first"), (1, "second")])
+    mailbox.put("third")
+    assert mailbox.close("over") == ["first", "third"]
+    assert mailbox.undelivered == 2

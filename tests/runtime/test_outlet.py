@@ -7,14 +7,14 @@ stays, and room in it is made by taking something out.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.helpers import Gate, Recorder
 from tests.runtime.forcing import note_sleepers
-from tests.runtime.lives import NEVER, GatedHand, Lives
-from threadsup._cell import _counts_of
+from tests.runtime.lives import NEVER, GatedHand, Lives, counts_of
 from threadsup._errors import Rejected, WorkerExited
 from threadsup._exits import Abandoned, Normal, Shutdown
 from threadsup._results import Drop, Reject, Stop
@@ -101,7 +101,7 @@ class Stages:
 
     def count(self, *names: str) -> tuple[int, ...]:
         """Return the sums of these counters over all lives."""
-        of_each = [_counts_of(life) for life in self.lives.all]
+        of_each = [counts_of(life) for life in self.lives.all]
         return tuple(sum(counts[name] for counts in of_each) for name in names)
 
     def left(self) -> list[Any]:
@@ -535,3 +535,22 @@ def test_a_result_whose_key_is_lost_is_undelivered() -> None:
     assert stages.take() == "full"
     assert stages.outlet.hand_on()
     assert stages.left() == ["good"]
+
+
+def test_what_is_kept_is_counted_while_it_changes() -> None:
+    """A deque that changes while it is copied says so, and is copied again."""
+
+    class Changing(deque[Any]):
+        changes = 2
+
+        def __iter__(self) -> Iterator[Any]:
+            if self.changes:
+                self.changes -= 1
+                raise RuntimeError("deque mutated during iteration")
+            return super().__iter__()
+
+    stages = Stages()
+    outbox = Changing([(1, stages.inlet, True), (2, stages.inlet, False)])
+    stages.outlet._outbox = outbox
+    assert stages.outlet.kept == 1
+    assert outbox.changes == 0

@@ -298,3 +298,19 @@ def test_a_tree_that_is_over_and_forgotten_is_gone(*, stopped: bool) -> None:
         tree.stop()
         with pytest.raises(MailboxClosed):
             ref.tell("late")
+
+
+def test_what_replicas_and_stages_that_have_left_did_is_still_counted(
+    supervisor: MakeSupervisor,
+) -> None:
+    """The sums of a tree do not fall when a chain is resized or loses a stage."""
+    sup = supervisor().start()
+    chain = sup.add_chain("c", [stage(str, id="a", workers=3), stage(len, id="b")])
+    for item in range(30):
+        chain.tell(item)
+    assert chain.drain(PATIENCE)
+    before = sup.statistics()
+    assert (before.accepted, before.handled) == (60, 60)
+    chain.resize("a", 1)
+    chain.remove_stage("b")
+    assert sup.statistics() == before

@@ -1,23 +1,22 @@
 """What is changed in a chain while it runs: replicas, stages, pauses.
 
-Owns the steps of each change, one change at a time. It must not know how items are sent
-on: it changes who is sent to.
+Owns the steps of each change. It must not know how items are sent on: it changes who is
+sent to.
 
-A change is a generator. It runs in the supervisor's thread, which must not wait, and
-yields a `Step` for whatever it has to wait for: a replica that starts, a stage whose
-replicas have all put down what they had. So a change reads as what is done, in order,
-and nobody is held up by it but the stages it is about.
+What a change waits for is a replica that starts or ends, or a stage whose replicas have
+all put down what they had. So a change reads as what is done, in order, and nobody is
+held up by it but the stages it is about.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from threadsup._chain.hold import Hold, Step, is_idle
 from threadsup._chain.line import slower
 from threadsup._chain.scope import rules_of_replica
+from threadsup._chain.sequence import Sequence
 from threadsup._chain.wave import Wave
 from threadsup._errors import DuplicateChildError, NotRunningError, SpecError, UnknownChildError
 from threadsup._policy.protocol import Request
@@ -28,15 +27,13 @@ if TYPE_CHECKING:
 
     from threadsup._chain.line import StageLine
     from threadsup._chain.scope import ChainScope
+    from threadsup._chain.sequence import Change
     from threadsup._chain.stage import StageCell
     from threadsup._exits import ChildId
     from threadsup._policy.protocol import Verb
     from threadsup._policy.rate import Rate
-    from threadsup._runtime.future import Future
 
-    Change: TypeAlias = Generator["Step", None, None]
-
-__all__ = ["Changes", "Step"]
+__all__ = ["Changes"]
 
 
 def _load_of(cell: StageCell) -> tuple[int, int]:
@@ -44,16 +41,19 @@ def _load_of(cell: StageCell) -> tuple[int, int]:
     return cell.in_flight, -cell.number
 
 
-class Changes:
+class Changes(Sequence):
     """The changes of one chain."""
 
     def __init__(self, scope: ChainScope) -> None:
+        super().__init__(scope.services)
         self.scope = scope
         self.paused = False
         """Whether no stage is to take anything new."""
-        self._waiting: deque[tuple[Change, Future[bool] | Step | None]] = deque()
-        self._running: tuple[Change, Future[bool] | Step | None] | None = None
         self._holds: list[Hold] = []
+        self._freed: list[Step] = []
+        """What waits for a stage that is held up by another change."""
+        self._sharing: list[StageLine] = []
+        """Whose keys are being shared out, or about to be."""
         self._finishing: tuple[StageLine, Step] | None = None
         """The stage that is being removed, and what is set when it is through."""
         self._ghosts: set[StageCell] = set()
@@ -62,46 +62,7 @@ class Changes:
         self.entry: Rate | None = None
         """The rate of the chain: its first stage is held to it, whichever that is."""
 
-    # -- one at a time --------------------------------------------------------------
-
-    def begin(self, change: Change, future: Future[bool] | Step | None = None) -> None:
-        """Make a change after those that were asked for before it."""
-        self._waiting.append((change, future))
-        # After the present call: it may be in the middle of a step of the machine, which
-        # is not stepped within itself.
-        self.scope.services.later(self._next, None)
-
-    def _next(self, _: None) -> None:
-        while self._running is None and self._waiting:
-            self._running = self._waiting.popleft()
-            self._go_on(None)
-
-    def _go_on(self, step: Step | None) -> None:
-        assert self._running is not None
-        change, future = self._running
-        error: Exception | None = None
-        try:
-            if step is not None and step.error is not None:
-                following = change.throw(step.error)
-            else:
-                following = next(change)
-        except StopIteration:
-            pass
-        except Exception as raised:  # noqa: BLE001 - it is the caller's
-            error = raised
-        else:
-            following.then(lambda: self.scope.services.later(self._continue, following))
-            return
-        self._running = None
-        self._settle(future, error)
-
-    def _continue(self, step: Step) -> None:
-        self._go_on(step)
-        self._next(None)
-
-    def _settle(self, future: Future[bool] | Step | None, error: BaseException | None) -> None:
-        if future is not None:
-            self.scope.services.settle(future, value=True, error=error)
+    # -- what is waited for ----------------------------------------------------------
 
     def look(self, *, over: bool) -> None:
         """See whether what is waited for has come, or never will: the scope is `over`."""
@@ -112,16 +73,12 @@ class Changes:
             if over:
                 error = self._not_running()
                 through.set_exception((type(error), error, None))
-            elif any(is_idle(self.scope, cell) for cell in line.cells):
-                through.set()
+            elif not self.scope.state.stopped and any(
+                is_idle(self.scope, cell) for cell in line.cells
+            ):
+                through.set()  # (Of a chain that goes down all are, and it is over soon.)
         if over:
-            waiting, self._waiting = self._waiting, deque()
-            for change, future in waiting:
-                if future is None:  # it may be what lets in again who waits at a gate
-                    self._waiting.append((change, future))
-                    continue
-                change.close()
-                self._settle(future, self._not_running())
+            self.cancel(self._not_running())
 
     def _not_running(self) -> NotRunningError:
         state = self.scope.state
@@ -135,7 +92,12 @@ class Changes:
         self.scope.take(request)
         return step
 
-    def _hold(self, line: StageLine) -> Hold:
+    def _hold(self, line: StageLine) -> Generator[Step, None, Hold]:
+        """Hold a stage up, as soon as no other change does."""
+        while any(hold.line is line for hold in self._holds):
+            free = Step()
+            self._freed.append(free)
+            yield free
         hold = Hold(self.scope, line)
         self._holds.append(hold)
         return hold
@@ -145,6 +107,9 @@ class Changes:
         self._holds.remove(hold)
         for cell in hold.line.cells:
             self.pause_if_paused(cell)
+        freed, self._freed = self._freed, []
+        for step in freed:
+            step.set()
 
     def _add(
         self, line: StageLine, before: ChildId | None = None
@@ -228,8 +193,9 @@ class Changes:
                 line.link(to=(*line.linked, cell))
         finally:
             if len(line.linked) > len(old) and line.spec.routing != "broadcast":
-                queued = [raw for cell in old for raw in cell.mailbox.take_out(queued=True)]
-                line.inlet.adopt(queued)
+                with line.moving:
+                    queued = [raw for cell in old for raw in cell.mailbox.take_out(queued=True)]
+                    line.inlet.adopt(queued)
 
     def _grow_in_order(self, line: StageLine, size: int) -> Change:
         """Start what is missing of a partition, then share the keys out once."""
@@ -254,14 +220,12 @@ class Changes:
             staying, leaving = line.linked[: line.size], line.linked[line.size :]
             if line.scaler is None or not leaving:
                 continue
-            if self._running is not None:  # it has its own idea of who is there
+            if self.busy or self._holds:  # they know others than these
                 self.scale(line, line.size)
                 continue
             if line.keeps_order:
                 line.inlet.close_gate()
-                queued = [raw for cell in line.linked for raw in cell.mailbox.take_out()]
-                line.link(to=staying)
-                line.inlet.open_gate(queued)
+                self._put_in_order(line, staying)
             else:
                 line.link(to=staying)
             spare += leaving
@@ -277,27 +241,43 @@ class Changes:
         A key that moves waits for its old item: nothing is let in, and nobody takes
         anything, until all have put down, and handed on, what they had.
         """
+        self._sharing.append(line)
+        hold = yield from self._hold(line)
         line.inlet.close_gate()
-        hold = self._hold(line)
         try:
             yield hold.step
         finally:
+            self._sharing.remove(line)
             for cell in line.cells:
                 if not cell.alive:  # what it has made comes before what others make now
                     for raw, inlet in cell.outlet.take_out():
                         inlet.adopt([raw])
-            queued = [raw for cell in line.cells for raw in cell.mailbox.take_out()]
             # Not to one that has ended meanwhile: what it had, it gives to these.
-            left = tuple(cell for cell in cells if not cell.gone)
-            left = left or tuple(cell for cell in line.linked if not cell.gone)
+            # (Where the chain is going down, all of these end, and may come back together.)
+            left: tuple[StageCell, ...] = ()
+            if not self.scope.state.stopped:
+                left = tuple(cell for cell in cells if not cell.gone)
+                left = left or tuple(cell for cell in line.linked if not cell.gone)
             left = left or tuple(cell for cell in cells if not cell.mailbox.is_inherited)
-            line.link(to=left or cells)
-            line.inlet.open_gate(queued)
+            self._put_in_order(line, left or cells)
             self._release(hold)
 
+    def _put_in_order(self, line: StageLine, cells: tuple[StageCell, ...]) -> None:
+        """Give everything that is queued to whom it belongs of these, and let more in."""
+        with line.moving:
+            queued = [raw for cell in line.cells for raw in cell.mailbox.take_out()]
+            line.link(to=cells)
+            line.inlet.open_gate(queued)
+
     def lost(self, cell: StageCell) -> None:
-        """Go on without a replica of a partition that has ended for good."""
-        self.begin(self._without_gone(cell.line))
+        """Go on without a replica of a partition that has ended for good.
+
+        Not after the changes that were asked for before: they may wait for a stage that
+        cannot hand on to this one before that is done.
+        """
+        line = cell.line
+        if line not in self._sharing:
+            self.begin_beside(self._without_gone(line))
 
     def _without_gone(self, line: StageLine) -> Change:
         yield from self._share_out(line, line.linked)
@@ -352,13 +332,15 @@ class Changes:
             cell.mailbox.shut("its stage is being removed")
         try:
             yield from self._finish(line)
+            line.finished = True
+            # At once: that its replicas go one by one is not to be taken for its end.
+            yield from self._dismiss(line.cells, whole=True)
         except NotRunningError:
-            line.removed = False
+            line.removed = line.finished = False
+            self._ghosts -= {*line.cells}
+            line.link(to=tuple(cell for cell in line.linked if cell in line.cells) or line.cells)
             self._join(lines)
             raise
-        line.finished = True
-        # At once: that its replicas go one by one is not to be taken for its end.
-        yield from self._dismiss(line.cells, whole=True)
         scope.has_left(line)
 
     def _finish(self, line: StageLine) -> Change:
@@ -370,6 +352,8 @@ class Changes:
         while True:
             idle = [cell for cell in line.cells if is_idle(self.scope, cell)]
             yield from self._dismiss(idle, whole=True)
+            if not line.cells:
+                return
             through = self._mark(line)
             self._finishing = line, through
             try:
@@ -389,7 +373,7 @@ class Changes:
         self, lines: tuple[StageLine, ...], at: int, leaving: tuple[StageLine, ...] = ()
     ) -> Change:
         """Join the stages in a new order: whoever hands on to place `at` puts down first."""
-        hold = self._hold(lines[at - 1]) if at else None
+        hold = (yield from self._hold(lines[at - 1])) if at else None
         try:
             if hold is not None:
                 yield hold.step

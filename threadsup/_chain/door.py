@@ -62,7 +62,8 @@ class Door:
                     inlet.lose([raw], str(closed))
                     return True
             except BadKey as bad:
-                if type(raw) is Envelope:  # before it is lost: that is told as it is
+                if type(raw) is Envelope and isinstance(bad.error, Exception):
+                    # Before it is lost: who waits gets the error as it is.
                     self._services.settle(raw.reply_to, error=bad.error)
                 inlet.lose([raw], f"its key could not be made: {describe_exception(bad.error)}")
                 return True

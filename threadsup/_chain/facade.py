@@ -12,7 +12,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, final
 
 from threadsup._chain.changes import Changes
-from threadsup._chain.graph import Graph, Links
+from threadsup._chain.graph import Graph, Links, fed_by
 from threadsup._chain.letters import Letters
 from threadsup._chain.line import slower
 from threadsup._chain.members import Members
@@ -99,7 +99,7 @@ class Chain(Members, Graph, Letters):
         return self._scope.state.phase == "up"
 
     @property
-    def scope(self) -> WorkerScope:
+    def scope(self) -> ChainScope:
         """Its scope; for the supervisor."""
         return self._scope
 
@@ -258,8 +258,9 @@ class Chain(Members, Graph, Letters):
                 inlet.pass_on()
 
     def _room(self) -> int:
-        """Return how many items the chain holds, queued and in hand."""
-        return sum((line.capacity + 1) * line.most for line in self._scope.lines)
+        """Return how many items the chain holds, and those it feeds, queued and in hand."""
+        lines = (line for chain in (self, *fed_by([self])) for line in chain.scope.lines)
+        return sum((line.capacity + 1) * line.most for line in lines)
 
     def drain(self, timeout: float | None = None) -> bool:
         """Wait until all items accepted before the call are finished.
@@ -317,12 +318,12 @@ class Chain(Members, Graph, Letters):
             head = self._scope.lines[0].cells
             if not (self._closed and any(mailbox is cell.mailbox for cell in head)):
                 mailbox.open()
-            else:  # a replica that is new has not been shut with the others
-                mailbox.shut("the chain is closed")
 
     def mark_forked(self) -> None:
         """Be free of locks whose holders do not exist in the child of a fork."""
         self._lock = threading.RLock()
+        for line in self._scope.lines:
+            line.moving = threading.RLock()
         self._ledger.mark_forked()
 
     @property

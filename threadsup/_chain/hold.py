@@ -74,7 +74,9 @@ class Hold:
         self.step = Step()
         self._scope = scope
         self._parked: set[Life] = set()
-        for cell in line.cells:
+        self._cells = line.cells
+        """Not those that are added meanwhile: they are sent nothing yet."""
+        for cell in self._cells:
             cell.set_pause(Pause(self._report, finishes=line.keeps_order))
         self.look()
 
@@ -87,7 +89,8 @@ class Hold:
 
     def look(self) -> None:
         """See whether all have come, but those that are not to run."""
-        if all(self._has_put_down(cell) for cell in self.line.cells):
+        # Who was forgotten has, too; by its id another one may be known already.
+        if all(self._has_put_down(cell) for cell in self._cells if cell in self.line.cells):
             self.step.set()
 
     def _has_put_down(self, cell: StageCell) -> bool:

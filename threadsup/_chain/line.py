@@ -9,6 +9,7 @@ that any thread may read them.
 
 from __future__ import annotations
 
+import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
@@ -74,6 +75,12 @@ class StageLine:
         runs: it may have something to count."""
         self.starts = 0
         """How often these were started."""
+        self.moving = threading.RLock()
+        """Held while messages, or counts, are on their way from one replica to another,
+        and while a mark is put behind what is queued, or all is counted: what is nowhere
+        for a moment would be behind the mark, and not counted. Not for what a replica
+        leaves that has ended: its mailbox sends a mark after that. Re-entrant: a mark that
+        is lost on the way goes on to the next stage from there."""
         self.removed = False
         self.finished = False
         """Whether it was removed and is through: what still comes passes it by."""
@@ -187,15 +194,18 @@ class StageLine:
         """Drop a replica from the table, and keep its counts."""
         if cell not in self.cells:
             return
-        self._timings = Timings.merge([cell.timings, *([self._timings] if self._timings else [])])
-        self.starts += cell.incarnation
-        sums, left = self._forgotten
-        left = (*left, cell)
-        for each in left:
-            if each.zombie is None:
+        parts = [cell.timings, *([self._timings] if self._timings else [])]
+        sums, past = self._forgotten
+        left = (*past, cell)
+        with self.moving:  # who counts finds it in one place, and not in both
+            # The last ones of a stage are still sent to, though in vain: that is counted.
+            left = tuple(e for e in left if e.zombie is not None or e in self.linked)
+            for each in {*past, cell}.difference(left):
                 sums = added(sums, _last_counts(each))
-        self._forgotten = sums, tuple(each for each in left if each.zombie is not None)
-        self.cells = tuple(each for each in self.cells if each is not cell)
+            self._forgotten = sums, left
+            self._timings = Timings.merge(parts)
+            self.cells = tuple(each for each in self.cells if each is not cell)
+            self.starts += cell.incarnation
         self.absent -= {cell}
         for watcher in self.watchers.copy():
             watcher.drop(cell)
@@ -245,9 +255,10 @@ class StageLine:
 
     def counts(self) -> Iterator[dict[str, int]]:
         """Yield the counters of each replica, those of the forgotten ones together."""
-        yield from self.past
-        for cell in self.cells:
-            yield {**cell.counts(), "undelivered": cell.mailbox.undelivered}
+        with self.moving:
+            past, cells = self.past, self.cells
+            present = [{**each.counts(), "undelivered": each.mailbox.undelivered} for each in cells]
+        yield from (*past, *present)
 
     @property
     def in_limbo(self) -> int:
@@ -256,6 +267,10 @@ class StageLine:
 
     def statistics(self) -> StageStatistics:
         """Return the counts of its messages, and those of each replica."""
+        with self.moving:
+            return self._count()
+
+    def _count(self) -> StageStatistics:
         replicas = {cell.id: cell.statistics() for cell in self.cells}
         sums = total(replicas.values())
         retried = sum(each.retried for each in replicas.values())

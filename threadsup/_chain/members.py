@@ -17,6 +17,7 @@ from threadsup._errors import (
     CallingSelfError,
     DuplicateChildError,
     SpecError,
+    StartError,
     UnknownChildError,
 )
 from threadsup._policy.autoscale import Autoscale
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from threadsup._cell import Services
-    from threadsup._chain.changes import Change, Changes
+    from threadsup._chain.changes import Changes
     from threadsup._chain.scope import ChainScope
+    from threadsup._chain.sequence import Change
     from threadsup._exits import ChildId
     from threadsup._policy.protocol import Verb
     from threadsup._runtime.context import Place
@@ -124,8 +126,18 @@ class Members:
                 f"{context.id!r} cannot change a stage while it starts: it would wait for itself"
             )
         end = None if timeout is None else monotonic() + timeout
+        failure: StartError | None = None
         for future in [self._scope.errand(verb, cell.id) for cell in cells]:
-            future.result(None if end is None else max(0.0, end - monotonic()))
+            try:
+                future.result(None if end is None else max(0.0, end - monotonic()))
+            except UnknownChildError:
+                if line is None or line not in self._scope.route:
+                    raise
+                # A replica that has left meanwhile: the stage was asked for, not that.
+            except StartError as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
 
     # -- live changes ---------------------------------------------------------------
 
@@ -226,7 +238,8 @@ class Members:
         What those that leave had queued goes to the others.
 
         Those that were stopped by hand leave first, then the youngest. They finish what
-        they have in hand.
+        they have in hand. With `partition` all do, before keys go to others, and senders
+        wait for that as they do for room.
 
         Blocks: until that is so, for up to `timeout` seconds.
 
@@ -250,7 +263,9 @@ class Members:
 
         Items in hand are finished, and not waited for; senders queue, and wait when that
         is full. What waits for items to be finished (`drain`, `remove_stage`, futures)
-        waits for `resume`; a stop does not, unless it is to drain: that resumes.
+        waits for `resume`, and so does a change that waits for room behind a stage, and
+        those asked for after it: give them a `timeout`. A stop does not wait; one that is
+        to drain resumes.
 
         May be called from a stage. Blocks: for the moment that it takes to say so.
 

@@ -32,7 +32,7 @@ from threadsup._runtime.clock import monotonic
 from threadsup._runtime.timings import Timings
 
 if TYPE_CHECKING:
-    from threadsup._chain.changes import Step
+    from threadsup._chain.hold import Step
     from threadsup._chain.line import StageLine
     from threadsup._chain.scope import ChainScope
     from threadsup._policy.autoscale import Autoscale

@@ -48,12 +48,13 @@ class Wave:
         that of whoever closes its mailbox; here, if nothing takes one any more.
         """
         while self._line is not None:
-            # Those that are leaving, too: what they have in hand is before the mark.
-            boxes = [cell.mailbox for cell in self._line.cells]
-            self._left = len(boxes) + 1
-            for box in boxes:
-                if not box.put_token(self._token()):
-                    self._came_out()
+            with self._line.moving:
+                # Those that are leaving, too: what they have in hand is before the mark.
+                boxes = [cell.mailbox for cell in self._line.cells]
+                self._left = len(boxes) + 1
+                for box in boxes:
+                    if not box.put_token(self._token()):
+                        self._came_out()
             if not self._came_out():
                 return  # whoever sees the last one out goes on from there
         self._arrived()

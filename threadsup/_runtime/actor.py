@@ -35,7 +35,20 @@ if TYPE_CHECKING:
     from threadsup._runtime.interrupt import Guard
     from threadsup._runtime.limiter import Limiter
 
-__all__ = ["Behaviour", "Host", "Life"]
+__all__ = ["COUNTERS", "Behaviour", "Host", "Life"]
+
+COUNTERS = (
+    "taken",
+    "handled",
+    "failed",
+    "retried",
+    "abandoned",
+    "completed",
+    "dropped",
+    "handed",
+    "tap_failures",
+)
+"""What a life counts."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -231,6 +244,15 @@ class Life:
             self.abandoned += 1
             error = WorkerExited(f"{self.id!r} was {reason}", reason)
             self.settle_failed(each, error, quiet=True)
+
+    def counts(self) -> dict[str, int]:
+        """Return its counters. Never blocks."""
+        counts: dict[str, int] = {name: getattr(self, name) for name in COUNTERS}
+        passed, finished = self.passed, self.finished
+        counts["handled"] += passed + finished
+        counts["handed"] += passed
+        counts["completed"] += finished
+        return counts
 
     @property
     def in_hand(self) -> int:

@@ -1,7 +1,9 @@
 """The bound of a mailbox: how much fits, and the line of those who wait for room.
 
-Owns the capacity and the waiting. It must not know what is done at the bound, but that
-somebody may wait there, nor why a mailbox takes nothing: it is told whether it does.
+Owns the capacity, the waiting, and what is beside the queue and takes a place all the
+same: given back, or gathered for a batch. It must not know what is done at the bound,
+but that somebody may wait there, nor why a mailbox takes nothing: it is told whether it
+does.
 
 Waiting for room is a figure of two steps on each side: a sender puts itself into
 `senders` and looks at the queue then, a consumer takes from the queue and looks at
@@ -20,12 +22,13 @@ from typing import TYPE_CHECKING, Any
 
 from threadsup._errors import CallingSelfError, MailboxFull
 from threadsup._runtime.context import Wakeup, current
-from threadsup._runtime.lanes import Lanes
+from threadsup._runtime.lanes import Lanes, Token
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from threadsup._exits import ChildId
+    from threadsup._runtime.bundle import Tried
 
 __all__ = ["Bounded"]
 
@@ -40,6 +43,7 @@ class Bounded(Lanes):
         "_reserved",
         "elsewhere",
         "half",
+        "hand",
         "id",
         "senders",
     )
@@ -52,6 +56,8 @@ class Bounded(Lanes):
         self.elsewhere: Callable[[Any, float | None], None] | None = None
         """Where else to put, `put(message, timeout)`, for who waits for room here: it is
         one of several by now."""
+        self.hand: list[Any] = []
+        """What its consumer has in hand: the list itself, for others to look at."""
         self._capacity = capacity
         self._reserved = 0
         """Places of the capacity that are taken by what is not in the queue."""
@@ -90,6 +96,60 @@ class Bounded(Lanes):
 
     def _set_limit(self) -> None:
         self._limit = None if self._capacity is None else max(0, self._capacity - self._reserved)
+
+    # -- beside the queue -------------------------------------------------------------
+
+    def take_returned(self) -> tuple[int, Any]:
+        """Take the first of what was given back, with the attempts it has cost.
+
+        Raises:
+            IndexError: there is none.
+        """
+        attempts, raw = self.returned.popleft()
+        if type(raw) is not Token:
+            with self._lock:
+                self._hold_place(raw, -1)
+            if self.senders:
+                self.wake_senders()
+        return attempts, raw
+
+    def _hold_place(self, raw: Any, places: int) -> None:
+        """Have a message that is beside the queue count against the capacity, or no more."""
+        if type(raw) is not Token:
+            self._reserved += places
+            self._set_limit()
+
+    def take_gathered(self) -> list[Tried]:
+        """Take what was gathered, to be handled now."""
+        with self._lock:
+            taken = list(self.gathered)
+            self.gathered.clear()
+            self._reserved -= len(taken)
+            self._set_limit()
+        if self.senders:
+            self.wake_senders()
+        return taken
+
+    def _take_all(self, *, carry: bool = False) -> list[Any]:
+        self._reserved -= len(self.gathered)
+        for _, raw in self.returned:
+            self._hold_place(raw, -1)
+        self._set_limit()
+        return super()._take_all(carry=carry)
+
+    @property
+    def pending(self) -> int:
+        """Messages queued and not taken; exact when nobody is putting or taking."""
+        with self._lock:
+            return max(0, self._messages() + len(self.returned) + len(self.gathered))
+
+    @property
+    def load(self) -> int:
+        """About how much there is to do: what is queued, and what is in hand."""
+        # That a token counts for a message does no harm.
+        return self.qsize() + len(self.returned) + len(self.gathered) + len(self.hand)
+
+    # -- waiting ----------------------------------------------------------------------
 
     def wait_for_room(self, timeout: float | None = None, *, give_way: bool = False) -> bool:
         """Wait until there is room; with `give_way` return `False` if asked to stop.

@@ -342,9 +342,13 @@ class Branch:
             family.open -= 1
             over = not family.open
         del resume
-        if inner is not None:
-            # Given up on in the middle: whoever emits these may never come back to say so.
-            inner.end(_NOTHING)
+        # Given up on in the middle: whoever emits these may never come back to say so.
+        left: list[Branch] = []
+        while inner is not None:
+            left.append(inner)
+            inner = inner.inner
+        while left:
+            left.pop().end(_NOTHING)
         if over:
             family.settle()
 

@@ -1,11 +1,11 @@
-"""How messages get into a stage: to which of its replicas.
+"""How messages get into a stage, and who waits for room in it.
 
-Owns the mailboxes of one stage as one thing to send to, and the waiting for room in
-any of them. It must not know what a stage does, or how many replicas it ought to have.
+Owns what is done for a sender: the put, what happens at the bound, and the waiting for
+room in any of several mailboxes. It must not know what a stage does, or how many
+replicas it ought to have.
 
-Nothing is asked upward on the way: `boxes` is a tuple that is replaced and never
-changed. With one replica, and no copies to be made, the mailbox's own methods stand in
-for those here, so that a stage without replicas pays nothing for what it does not have.
+With one replica, and no copies to be made, the mailbox's own methods stand in for those
+here, so that a stage without replicas pays nothing for what it does not have.
 
 | routing                                | at the bound                                      |
 | -------------------------------------- | ------------------------------------------------- |
@@ -13,9 +13,9 @@ for those here, so that a stage without replicas pays nothing for what it does n
 | `partition`                            | waits for its own: any other would break the order  |
 | `broadcast`                            | waits until there is room in all                    |
 
-A sender that picked by a tuple that is replaced in this moment puts into a mailbox
-that is closed, and picks again; what it put there in the same moment the heir of that
-mailbox gets. Only with `partition` would that be too late for the order, so there a
+A sender that picked by a tuple of replicas that is replaced in this moment puts into a
+mailbox that is closed, and picks again; what it put there in the same moment the heir of
+that mailbox gets. Only with `partition` would that be too late for the order, so there a
 pick and the put that follows are one step, under a lock, and while the replicas change
 nothing is let in.
 """
@@ -23,44 +23,31 @@ nothing is let in.
 from __future__ import annotations
 
 import random
-import threading
 from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, final
 
 from threadsup._errors import CallingSelfError, MailboxClosed, MailboxFull
-from threadsup._results import Drop
 from threadsup._runtime.context import Wakeup, current
-from threadsup._runtime.family import branch_of
-from threadsup._runtime.lanes import plain
-from threadsup._runtime.mailbox import Mailbox, Token
-from threadsup._runtime.pykka_compat import Envelope, succeed
+from threadsup._runtime.mailbox import Mailbox
+from threadsup._runtime.replicas import BadKey, Replicas
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable
 
     from threadsup._exits import ChildId
     from threadsup._runtime.family import Ledger
+    from threadsup._runtime.replicas import Pick
 
-    Pick = Callable[[int, int, Callable[[int], float]], Iterator[int]]
-
-__all__ = ["BadKey", "Inlet"]
+__all__ = ["BadKey", "Inlet", "chance"]
 
 chance = random.Random().random
 """The dice of `random`; nobody's but this library's."""
 
 
-class BadKey(Exception):  # noqa: N818 - not for users: they get what it carries
-    """The key function failed, or returned what is no key."""
-
-    def __init__(self, error: BaseException) -> None:
-        super().__init__(error)
-        self.error = error
-
-
 @final
-class Inlet:
-    """The mailboxes of one stage."""
+class Inlet(Replicas):
+    """The mailboxes of one stage, as one thing to send to."""
 
     def __init__(
         self,
@@ -71,33 +58,7 @@ class Inlet:
         pick: Pick,
         place_of: Callable[[Any], int] | None = None,
     ) -> None:
-        self.id = id
-        self.routing = routing
-        self._ledger = ledger
-        self._pick = pick
-        """`pick(count, turn, load)`: the replicas in order of preference."""
-        self._place_of = place_of
-        """With `partition`: a number that depends on the item's key alone."""
-        self.on_full = "wait"
-        self.boxes: tuple[Mailbox, ...] = ()
-        """One per replica, in order. Never empty once linked."""
-        self._serving: tuple[Mailbox, ...] = ()
-        """Those of them whose worker runs, or all, if none does."""
-        self._turn = 0
-        """Where `round_robin` goes on. Two senders may hold the same: no harm."""
-        self._lock = threading.RLock()
-        """Of a `partition`: guards which replica a key belongs to. Re-entrant: a signal
-        handler, or a destructor that the collector runs, may send from within."""
-        self.watched = False
-        """Whether somebody may want to know of a queue that is long: by an `alarm`."""
-        self.alarm: Callable[[], None] | None = None
-        """Called, once, by who finds a mailbox at the `mark`, or no room."""
-        self.mark = 1
-        self.gated = False
-        """Whether nothing is let in: the replicas of a partition are being changed."""
-        self.limbo: list[Any] = []
-        """What was accepted before, and comes while nothing is let in."""
-        self._at_gate: list[Wakeup] = []
+        super().__init__(id, routing, ledger, pick=pick, place_of=place_of)
         self.put: Callable[..., None]
         """`put(raw, timeout=None)`: see `_put`. This and the next two are looked up for
         every item: on an instance, where nothing of the class stands in the way."""
@@ -204,89 +165,7 @@ class Inlet:
                 return self._into_own(raw, Mailbox.hand_on)
             return self._hand_on_any(raw)
 
-    def pass_on(self) -> None:
-        """Give room to the next in line: for who was woken for it and put nothing there."""
-        for box in self.boxes:
-            box.pass_on()
-
-    def lose(self, raws: list[Any], why: str) -> None:
-        """Take over what was on its way here, as undelivered. Never blocks for long."""
-        self.boxes[0].lose(raws, why)
-
-    # -- from those who are no more -------------------------------------------------
-
-    def adopt(self, raws: list[Any]) -> None:
-        """Take in what was accepted elsewhere: room or not, shut or not.
-
-        What a replica of the stage before had made, or a stage that was removed had
-        queued. A token is put behind all of it.
-        """
-        if self.routing == "broadcast":
-            for raw in _messages(raws):
-                self._put_all(raw)
-            self._put_tokens(raws)
-        else:
-            self._spread(raws)
-
-    def inherit(self, raws: list[Any]) -> None:
-        """Take over what a replica of this stage had that is no more; as `adopt`."""
-        if self.routing == "broadcast":
-            for raw in _messages(raws):
-                # Its siblings have theirs, and this was for nobody else.
-                self._ledger.add_copies(-1)
-                message = plain(raw)
-                if type(message) is Envelope:
-                    succeed(message.reply_to, Drop("its replica was removed"))
-            self._put_tokens(raws)
-        else:
-            self._spread(raws)
-
-    def _spread(self, raws: list[Any]) -> None:
-        if self._place_of is None:
-            for raw in _messages(raws):
-                next(iter(self._in_turn())).adopt([raw])
-            self._put_tokens(raws)
-            return
-        places = [self._place(raw) for raw in raws]  # code of a user: before the lock
-        with self._lock:
-            if self.gated:
-                self.limbo += raws
-            else:
-                self._put_in_place(raws, places)
-
-    def _put_in_place(self, raws: list[Any], places: list[int]) -> None:
-        boxes = self.boxes
-        for raw, place in zip(raws, places, strict=True):
-            if type(raw) is not Token:
-                boxes[place % len(boxes)].adopt([raw])
-        self._put_tokens(raws)
-
-    def _place(self, raw: Any) -> int:
-        try:
-            return 0 if type(raw) is Token else self._key_of(plain(raw))
-        except BadKey:
-            return 0  # it had a key when it was accepted
-
-    def _put_tokens(self, raws: list[Any]) -> None:
-        boxes = self.boxes
-        for token in raws:
-            if type(token) is Token:
-                copies = [token] if token.split is None else token.split(len(boxes))
-                for box, copy in zip(boxes, copies, strict=False):
-                    box.adopt([copy])
-        if self.alarm is not None and any(box.qsize() >= self.mark for box in boxes):
-            self._sound()
-
-    # -- picking --------------------------------------------------------------------
-
-    def _in_turn(self) -> Iterator[Mailbox]:
-        """Yield the replicas that serve, in order of preference, and then the others."""
-        boxes = self._serving
-        for at in self._pick(len(boxes), self._turn, lambda at: boxes[at].load):
-            self._turn = at + 1
-            yield boxes[at]
-        if len(boxes) != len(self.boxes):
-            yield from (box for box in self.boxes if box not in boxes)
+    # -- at the bound ---------------------------------------------------------------
 
     def _at_bound(self, raw: Any) -> bool:
         """Do what `on_full` says when every replica is full."""
@@ -304,18 +183,12 @@ class Inlet:
             return self.boxes[0].hand_on(raw)
         return any(box.hand_on(raw) for box in boxes)
 
-    def _key_of(self, raw: Any) -> int:
-        assert self._place_of is not None
-        try:
-            return self._place_of(raw.message if type(raw) is Envelope else raw)
-        except BaseException as error:
-            # Whatever it is: who hands on has the item in no hand, and must not leave.
-            raise BadKey(error) from error
-
     def _into_own(self, raw: Any, put: Callable[[Mailbox, Any], bool]) -> bool:
         place = self._key_of(raw)  # code of a user: before the lock
         with self._lock:
             if self.gated:
+                if put is Mailbox.offer and not any(box.is_open for box in self.boxes):
+                    raise self.boxes[0].refusal()
                 return False
             box = self.boxes[place % len(self.boxes)]
             taken = put(box, raw)
@@ -335,31 +208,6 @@ class Inlet:
             return False
         self._put_all(raw)
         return True
-
-    def _put_all(self, raw: Any) -> None:
-        """Put a copy into each: descendants of one item, as many as there are replicas."""
-        boxes = self.boxes
-        branch: Any
-        value, branch = branch_of(raw, self._ledger)
-        copies = [Envelope(value, branch.child()) for _ in boxes]
-        self._ledger.add_copies(len(boxes) - 1)
-        branch.exhausted()
-        for box, copy in zip(boxes, copies, strict=True):
-            if self.on_full in {"wait", "raise"}:
-                box.adopt([copy])
-            elif not box.hand_on(copy):
-                box.lose([copy], "dropped at the bound")
-
-    def _sound(self) -> None:
-        """Set off the alarm, if there is one.
-
-        Who takes it away calls it, always: it may be another one by then, which somebody
-        has just set and relies on.
-        """
-        alarm = self.alarm
-        if alarm is not None:
-            self.alarm = None
-            alarm()
 
     # -- waiting --------------------------------------------------------------------
 
@@ -428,7 +276,7 @@ class Inlet:
         if not wanted:
             return True
         if self.gated:
-            return False
+            return not (inner or any(box.is_open for box in self.boxes))
         if self._place_of is not None:
             return wanted[0].admits(inner=inner)
         takes = [box for box in wanted if box.is_open]
@@ -439,34 +287,3 @@ class Inlet:
         # Of those that are shut none is waited for as long as another one is open.
         takes = takes or [box for box in wanted if not box.is_closed]
         return not takes or any(box.admits(inner=True) for box in takes)
-
-    # -- changing a partition -------------------------------------------------------
-
-    def close_gate(self) -> None:
-        """Let nothing in. Never blocks for long."""
-        with self._lock:
-            self.gated = True
-
-    def open_gate(self, raws: Sequence[Any] = ()) -> None:
-        """Let messages in again, by the replicas as they are now; wake who waits.
-
-        Before all that come these, which the replicas had queued, and what came
-        meanwhile.
-        """
-        queued = list(raws)
-        places = [self._place(raw) for raw in queued]
-        while True:
-            with self._lock:
-                late, self.limbo = self.limbo, []
-                if not late:
-                    self._put_in_place(queued, places)
-                    self.gated = False
-                    break
-            queued += late
-            places += [self._place(raw) for raw in late]  # code of a user: without the lock
-        for wakeup in self._at_gate.copy():
-            wakeup.set()
-
-
-def _messages(raws: list[Any]) -> list[Any]:
-    return [raw for raw in raws if type(raw) is not Token]

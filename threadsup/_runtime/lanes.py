@@ -171,12 +171,15 @@ class Lanes:
         """Take everything out but `WAKE` and `RESUME`; attempts too, to `carry` them on."""
         left = [carried(raw, attempts * carry) for attempts, raw in self.gathered]
         self.gathered.clear()
-        for attempts, raw in self.returned:
+        while self.returned:
+            try:
+                attempts, raw = self.returned.popleft()
+            except IndexError:
+                break  # a life that was given up on takes as well, and has it then
             if type(raw) is Token:
                 self.tokens.pop()
             if raw is not RESUME:
                 left.append(carried(raw, attempts * carry))
-        self.returned.clear()
         return left + self._drain()
 
     def _drain(self) -> list[Any]:

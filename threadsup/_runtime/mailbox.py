@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from threadsup._exits import ChildId
-    from threadsup._runtime.bundle import Tried
     from threadsup._runtime.pause import Pause
     from threadsup._specs import OnFull
 
@@ -56,7 +55,6 @@ class Mailbox(Bounded):
         "_push",
         "_refusal",
         "_why",
-        "hand",
         "on_undelivered",
         "pause",
         "undelivered",
@@ -77,8 +75,6 @@ class Mailbox(Bounded):
         """How many of those there were; written under `_lock`."""
         self.pause: Pause | None = None
         """What keeps the consumer from taking anything, if something does."""
-        self.hand: list[Any] = []
-        """What its consumer has in hand: the list itself, for others to look at."""
         self._heir: Callable[[list[Any]], None] | None = None
         """Who gets, instead, what would be undelivered."""
         self._on_full = on_full
@@ -319,26 +315,6 @@ class Mailbox(Bounded):
                 self.wake()
         return True
 
-    def take_returned(self) -> tuple[int, Any]:
-        """Take the first of what was given back, with the attempts it has cost.
-
-        Raises:
-            IndexError: there is none.
-        """
-        attempts, raw = self.returned.popleft()
-        if type(raw) is not Token:
-            with self._lock:
-                self._hold_place(raw, -1)
-            if self.senders:
-                self.wake_senders()
-        return attempts, raw
-
-    def _hold_place(self, raw: Any, places: int) -> None:
-        """Have a message that is beside the queue count against the capacity, or no more."""
-        if type(raw) is not Token:
-            self._reserved += places
-            self._set_limit()
-
     def gather(self, raw: Any, attempts: int) -> None:
         """Put what was taken beside the queue: a batch is not complete. Never blocks.
 
@@ -352,17 +328,6 @@ class Mailbox(Bounded):
                 self._set_limit()
         if closed:
             self.lose([raw], self._why)
-
-    def take_gathered(self) -> list[Tried]:
-        """Take what was gathered, to be handled now."""
-        with self._lock:
-            taken = list(self.gathered)
-            self.gathered.clear()
-            self._reserved -= len(taken)
-            self._set_limit()
-        if self.senders:
-            self.wake_senders()
-        return taken
 
     def count_cancelled(self) -> None:
         """Count as undelivered a message whose sender has taken it back."""
@@ -441,13 +406,6 @@ class Mailbox(Bounded):
         self._wake()
         return left
 
-    def _take_all(self, *, carry: bool = False) -> list[Any]:
-        self._reserved -= len(self.gathered)
-        for _, raw in self.returned:
-            self._hold_place(raw, -1)
-        self._set_limit()
-        return super()._take_all(carry=carry)
-
     def drop(self) -> list[Any]:
         """Take out the queued messages and stay as it is; tokens keep their order."""
         with self._lock:
@@ -467,18 +425,6 @@ class Mailbox(Bounded):
         self._why = why
         self._push = self._refusal
         self._closed = True
-
-    @property
-    def pending(self) -> int:
-        """Messages queued and not taken; exact when nobody is putting or taking."""
-        with self._lock:
-            return max(0, self._messages() + len(self.returned) + len(self.gathered))
-
-    @property
-    def load(self) -> int:
-        """About how much there is to do: what is queued, and what is in hand."""
-        # That a token counts for a message does no harm.
-        return self.qsize() + len(self.returned) + len(self.gathered) + len(self.hand)
 
     @property
     def is_open(self) -> bool:

@@ -100,7 +100,12 @@ class Outlet:
     @property
     def kept(self) -> int:
         """How many results wait to be handed on within the chain."""
-        return sum(within for _, _, within in self._outbox.copy())
+        while True:
+            try:
+                kept = tuple(self._outbox)
+            except RuntimeError:
+                continue  # it has just changed: a deque is copied item by item
+            return sum(within for _, _, within in kept)
 
     def keep(self, result: Any, inlet: Door, life: Life, *, within: bool = True) -> bool:
         """Keep a result that found no room; return `False` for one given up on.

@@ -168,6 +168,13 @@ def see_to(
     if token.asked:
         give_back(life, raw)
         return True, token.reason
+    pause = mailbox.pause
+    if pause is not None:
+        # What is before it may be with nobody now, and be put here before this goes on.
+        give_back(life, raw)
+        life.granted = False
+        pause.park(life)
+        return True, None
     mailbox.took_token()
     end = raw is life.end
     if arrived is not None and (end or raw.arrived is not None or raw is RESUME):
@@ -175,11 +182,6 @@ def see_to(
         end = not arrived(raw) and end
     if end:
         return True, Shutdown()
-    pause = mailbox.pause
-    if pause is not None:
-        life.granted = False
-        pause.park(life)
-        return True, None
     return False, None
 
 

@@ -112,7 +112,8 @@ class StageSpec:
     start_timeout: float = 10.0
     """How long it may take to start."""
     time_limit: float | None = None
-    """How long it may take over one item; `None`: as long as it likes."""
+    """How long it may take over one item, or each value of a generator, or a whole batch;
+    `None`: as long as it likes."""
     capacity: int | None = None
     """How many items may be queued at each replica; `None`: as many as the chain says."""
     on_full: OnFull | None = None

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from threadsup._dead_letters import DeadLetter
     from threadsup._exits import ChildId
     from threadsup._scope import WorkerScope
+    from threadsup._snapshot import Counts
     from threadsup._specs import SupervisorSpec
     from threadsup._supervisor.root import Root
     from threadsup._supervisor.services import TreeServices
@@ -114,9 +115,14 @@ class Reading:
 
     def statistics(self) -> SupervisorStatistics:
         """Return the sums over all workers of the tree. Never blocks for long."""
-        cells = [cell for scope in self._root.scopes.values() for cell in scope.cells.values()]
+        parts: list[Counts] = []
+        for scope in self._root.scopes.values():
+            if scope.kind == "chain":  # it remembers the replicas and stages it has had
+                parts.append(scope.facade.statistics())
+            else:
+                parts += [cell.statistics() for cell in scope.cells.values()]
         return SupervisorStatistics(
-            **total(cell.statistics() for cell in cells),
+            **total(parts),
             zombies=len(self._services.zombies),
             events_dropped=self._services.side.dropped,
         )
