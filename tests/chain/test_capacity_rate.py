@@ -28,6 +28,7 @@ from threadsup import (
     stage,
 )
 from threadsup._policy.rate import Window
+from threadsup._runtime.context import StopToken
 
 if TYPE_CHECKING:
     from tests.chain.conftest import MakeFlow
@@ -226,6 +227,32 @@ def test_a_rate_where_there_was_none(flow: MakeFlow) -> None:
     for n in (1, 2):
         f.chain.tell(n)
     assert f.results.wait_for(2)
+    assert not f.chain.drain(0.001)
+    f.chain.set_rate(None, "s")
+    assert f.chain.drain(PATIENCE)
+
+
+def test_a_rate_that_comes_while_a_worker_looks_away_is_kept(
+    flow: MakeFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has seen that there is none, and is about to look no more."""
+    f = flow(stage(same, id="s"))
+    look_away = StopToken.look_away
+    raced: list[bool] = []
+
+    def racing(token: StopToken, needed: Any) -> None:
+        if not raced:
+            raced.append(True)
+            f.chain.set_rate(Rate(1, per=HOUR), "s")
+        look_away(token, needed)
+
+    monkeypatch.setattr(StopToken, "look_away", racing)
+    f.chain.pause()
+    f.chain.resume()  # so that it looks
+    for n in range(3):
+        f.chain.tell(n)
+    assert f.results.wait_for(2) == [0, 1]
+    assert raced
     assert not f.chain.drain(0.001)
     f.chain.set_rate(None, "s")
     assert f.chain.drain(PATIENCE)

@@ -191,7 +191,6 @@ def test_a_sender_that_waits_for_the_only_replica_goes_to_the_new_one(
     asleep.wait_until(lambda _: bool(f.chain._line("s").cells[0].mailbox.senders), "sender")
     f.chain.resize("s", 3)
     sender.result()
-    held.seen.wait_for(3)
     held.let()
     assert f.chain.drain(PATIENCE)
     assert sorted(f.results.items) == [0, 1, 2]

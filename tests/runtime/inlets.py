@@ -5,8 +5,10 @@ Owns the making of both, and looking into them. It must not know what is tested 
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
+from tests.helpers import PATIENCE
 from threadsup._policy.routing import candidates, stable_hash
 from threadsup._runtime.family import Ledger
 from threadsup._runtime.inlet import Inlet
@@ -79,8 +81,16 @@ class Stage:
         for box in self.boxes:
             box.adopt(["full"] * (box.capacity or 0))
 
+    def sorted_out(self) -> None:
+        """Wait until nothing is sorted any more by a thread of its own."""
+        for thread in threading.enumerate():
+            if thread.name == "threadsup-stage-keys":
+                thread.join(PATIENCE)
+                assert not thread.is_alive()
+
     def hold(self) -> list[list[Any]]:
         """Return what is in each mailbox, and leave it there."""
+        self.sorted_out()
         found = [box.take_out() for box in self.boxes]
         for box, raws in zip(self.boxes, found, strict=True):
             box.adopt(raws)

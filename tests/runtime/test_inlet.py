@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.helpers import Gate
 from tests.runtime.inlets import (
     EVERY,
     SPREAD,
@@ -486,6 +488,7 @@ def test_a_mark_comes_in_behind_what_was_before_it(routing: str) -> None:
 
     single, mark = Token(lost=nothing), Token(lost=nothing, split=split)
     stage.inlet.inherit([mark, single, (1, "item")])
+    stage.sorted_out()
     found = [box.take_out() for box in stage.boxes]
     assert len(parts) == 3
     for raws, part in zip(found, parts, strict=True):
@@ -513,6 +516,49 @@ def test_a_mark_that_comes_while_a_replica_leaves_is_behind_what_it_leaves() -> 
     assert leaving.put_token(marks[2])
     everything = [marks[1], "first", "second", "on its way", marks[0], marks[2]]
     assert left.take_out() == everything
+
+
+def test_keys_are_made_in_a_thread_of_their_own_when_a_replica_leaves() -> None:
+    """Not in that of whoever tells: it may be the supervisor's, which runs no code of users."""
+    threads: list[str] = []
+    gate = Gate()
+
+    def key(item: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        gate.meet()
+        return item[0]
+
+    stage = Stage("partition", 2, None, key=key)
+    stage.inlet.inherit([(1, "item")])  # does not wait for the key
+    gate.wait_reached()
+    assert stage.inlet.gated
+    mark = Token(lost=nothing)
+    assert stage.inlet.put_mark(stage.boxes[0], mark)
+    gate.open()
+    stage.sorted_out()
+    assert threads == ["threadsup-stage-keys"]
+    assert not stage.inlet.gated
+    found = [raw for box in stage.boxes for raw in box.take_out()]
+    assert {(1, "item"), mark} == set(found)
+
+
+def test_what_is_sorted_while_the_replicas_change_again_is_sorted_anew() -> None:
+    """A gate that is closed and opened meanwhile: by the replicas as they are at the end."""
+    gate = Gate()
+
+    def key(item: Any) -> Any:
+        gate.meet()
+        return item[0]
+
+    stage = Stage("partition", 2, None, key=key)
+    stage.inlet.inherit([(1, "first")])
+    gate.wait_reached()
+    stage.inlet.close_gate()
+    (left, _) = stage.boxes
+    stage.inlet.link((left,), (left,))
+    stage.inlet.open_gate([(2, "before")])
+    gate.open()
+    assert stage.hold() == [[(2, "before"), (1, "first")], []]
 
 
 def test_an_item_whose_key_fails_later_is_not_lost() -> None:

@@ -522,14 +522,14 @@ def test_a_result_whose_key_is_lost_is_undelivered() -> None:
     assert stages.outlet.keep("bad", stages.inlet, life)
     assert stages.outlet.keep("good", stages.inlet, life)
     assert not stages.outlet.hand_on()
-    hand_on = stages.inlet.hand_on
+    prepare = stages.inlet.prepare
 
-    def fail_once(raw: Any) -> bool:
+    def fail_once(raw: Any) -> Callable[[], bool]:
         if raw == "bad":
             raise BadKey(ValueError("no key"))
-        return hand_on(raw)
+        return prepare(raw)
 
-    vars(stages.inlet)["hand_on"] = fail_once
+    vars(stages.inlet)["prepare"] = fail_once
     assert not stages.outlet.hand_on()
     assert stages.lost == [("bad", "its key could not be made: ValueError: no key")]
     assert stages.take() == "full"

@@ -10,6 +10,7 @@ undelivered there. So no item is in two chains, and none between them.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
 from threadsup._checks import shown
@@ -51,24 +52,35 @@ class Door:
         One that the chain does not take is undelivered there, and that is all that
         becomes of it.
         """
-        while True:
-            inlet = self._chain.inlet
-            boxes = inlet.boxes
-            try:
-                return inlet.offer(raw)
-            except MailboxClosed as closed:
-                # Else what it was to be put into has just been removed: there is another one.
-                if boxes is inlet.boxes and inlet is self._chain.inlet:
-                    inlet.lose([raw], str(closed))
-                    return True
-            except BadKey as bad:
-                if type(raw) is Envelope and isinstance(bad.error, Exception):
-                    # Before it is lost: who waits gets the error as it is.
-                    self._services.settle(raw.reply_to, error=bad.error)
-                inlet.lose([raw], f"its key could not be made: {describe_exception(bad.error)}")
-                return True
+        return self.prepare(raw)()
 
-    hand_on = offer
+    def prepare(self, raw: Any) -> Callable[[], bool]:
+        """Return `offer` of this item that runs no code of users any more."""
+        inlet = self._chain.inlet
+        try:
+            put = inlet.prepare(raw, inner=False)
+        except BadKey as bad:
+            return partial(self._lose_keyless, raw, bad.error)
+        return partial(self._put, raw, inlet, put)
+
+    def _put(self, raw: Any, inlet: Inlet, put: Callable[[], bool]) -> bool:
+        boxes = inlet.boxes
+        try:
+            return put()
+        except MailboxClosed as closed:
+            # Else what it was to be put into has just been removed: there is another one.
+            if boxes is not inlet.boxes or inlet is not self._chain.inlet:
+                return False
+            inlet.lose([raw], str(closed))
+            return True
+
+    def _lose_keyless(self, raw: Any, error: BaseException) -> bool:
+        if type(raw) is Envelope and isinstance(error, Exception):
+            # Before it is lost: who waits gets the error as it is.
+            self._services.settle(raw.reply_to, error=error)
+        why = f"its key could not be made: {describe_exception(error)}"
+        self._chain.inlet.lose([raw], why)
+        return True
 
     def wait_for_room(self, raw: Any, *, give_way: bool = False) -> bool:
         """Wait until it is worth offering again; with `give_way` `False` if asked to stop.

@@ -53,7 +53,7 @@ class Wave:
                 boxes = [cell.mailbox for cell in self._line.cells]
                 self._left = len(boxes) + 1
                 for box in boxes:
-                    if not box.put_token(self._token()):
+                    if not self._line.inlet.put_mark(box, self._token()):
                         self._came_out()
             if not self._came_out():
                 return  # whoever sees the last one out goes on from there

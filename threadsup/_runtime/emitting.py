@@ -175,11 +175,14 @@ class Emitting:
             emission.ready = True
             value = self._next_value(emission)
             if value is EXHAUSTED:
-                # First: whoever hears of its end finds it counted.
-                life.handled += len(emission.stack) == 1
+                # First: whoever hears of its end finds it counted, and in no hand.
+                if len(emission.stack) == 1:
+                    life.handled += 1
+                    life.emitting = False
                 emission.ascend()
             elif type(value) is Failure:
                 emission.unwind()
+                life.emitting = False
                 if emission.root.issued:  # what has gone on would go on twice
                     self._fail(value.error, emission.raw)
                 else:
@@ -252,6 +255,7 @@ class Emitting:
             succeed(child, value)
             if kind is Stop:
                 self._life.handled += 1  # first, as above
+                self._life.emitting = False
                 emission.finish()
                 raise WorkerExit(Normal())
         elif kind is Reject or kind is SinkFailure:

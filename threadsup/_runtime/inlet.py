@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import random
 from contextlib import suppress
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, final
 
@@ -183,8 +184,21 @@ class Inlet(Replicas):
             return self.boxes[0].hand_on(raw)
         return any(box.hand_on(raw) for box in boxes)
 
+    def prepare(self, raw: Any, *, inner: bool = True) -> Callable[[], bool]:
+        """Return `hand_on` of this message, or `offer`, that runs no code of users any more.
+
+        Raises:
+            BadKey: see there.
+        """
+        if self._place_of is None:
+            return partial(self.hand_on if inner else self.offer, raw)
+        put = Mailbox.hand_on if inner else Mailbox.offer
+        return partial(self._into_place, raw, self._key_of(raw), put)
+
     def _into_own(self, raw: Any, put: Callable[[Mailbox, Any], bool]) -> bool:
-        place = self._key_of(raw)  # code of a user: before the lock
+        return self._into_place(raw, self._key_of(raw), put)  # code of a user: before the lock
+
+    def _into_place(self, raw: Any, place: int, put: Callable[[Mailbox, Any], bool]) -> bool:
         with self._lock:
             if self.gated:
                 if put is Mailbox.offer and not any(box.is_open for box in self.boxes):

@@ -38,8 +38,11 @@ class Door(Protocol):
     def offer(self, raw: Any) -> bool:
         """Put a message unless it would have to wait for room. Never blocks."""
 
-    def hand_on(self, raw: Any) -> bool:
-        """Put what was made and kept, unless there is no room. Never blocks."""
+    def prepare(self, raw: Any) -> Callable[[], bool]:
+        """Return what puts it, made and kept as it is, unless there is no room.
+
+        Code of users may run in this, not in what it returns: that never blocks.
+        """
 
     def wait_for_room(self, raw: Any, *, give_way: bool = False) -> bool:
         """Wait until it is worth offering again; `False` if asked to stop."""
@@ -127,15 +130,19 @@ class Outlet:
     def hand_on(self) -> bool:
         """Hand on the first of what is kept; return whether that is all. Never blocks."""
         with self._lock:
-            if self._outbox:
-                result, inlet, _ = self._outbox[0]
-                try:
-                    gone = inlet.hand_on(result)
-                except BadKey as bad:  # it had one when it was kept
-                    why = f"its key could not be made: {describe_exception(bad.error)}"
+            first = self._outbox[0] if self._outbox else None
+        if first is None:
+            return True
+        result, inlet, _ = first
+        try:
+            put = inlet.prepare(result)  # code of a user may run in it: without the lock
+        except BadKey as bad:  # it had one when it was kept
+            put, why = None, f"its key could not be made: {describe_exception(bad.error)}"
+        with self._lock:
+            if self._outbox and self._outbox[0] is first:  # else the other of two lives did it
+                if put is None:
                     inlet.lose([result], why)
-                    gone = True
-                if gone:
+                if put is None or put():
                     self._outbox.popleft()
             return not self._outbox
 

@@ -9,6 +9,7 @@ Nothing is asked upward: `boxes` is a tuple that is replaced and never changed.
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -74,9 +75,16 @@ class Replicas:
         """Called, once, by who finds a mailbox at the `mark`, or no room."""
         self.mark = 1
         self.gated = False
-        """Whether nothing is let in: the replicas of a partition are being changed."""
+        """Whether nothing is let in: the replicas of a partition are being changed, or
+        what is in limbo is being sorted."""
         self.limbo: list[Any] = []
-        """What was accepted before, and comes while nothing is let in."""
+        """What was accepted before, and has to be given to whom it belongs."""
+        self._held = False
+        """Whether the gate is to stay closed."""
+        self._sorting = False
+        """Whether a thread of its own is giving out what is in limbo."""
+        self._shift = 0
+        """How often the gate was opened: what was sorted before one may be wrong."""
         self._at_gate: list[Wakeup] = []
 
     def pass_on(self) -> None:
@@ -166,12 +174,9 @@ class Replicas:
                 next(iter(self._in_turn())).adopt([raw])
             self._put_tokens(raws)
             return
-        places = [self._place(raw) for raw in raws]  # code of a user: before the lock
         with self._lock:
-            if self.gated:
-                self.limbo += raws
-            else:
-                self._put_in_place(raws, places)
+            self.limbo += raws
+            self._sort()
 
     def _put_in_place(self, raws: list[Any], places: list[int]) -> None:
         boxes = self.boxes
@@ -201,25 +206,66 @@ class Replicas:
     def close_gate(self) -> None:
         """Let nothing in. Never blocks for long."""
         with self._lock:
-            self.gated = True
+            self._held = self.gated = True
 
     def open_gate(self, raws: Sequence[Any] = ()) -> None:
-        """Let messages in again, by the replicas as they are now; wake who waits.
+        """Let messages in again, by the replicas as they are now, as soon as may be.
 
         Before all that come these, which the replicas had queued, and what came
-        meanwhile.
+        meanwhile. Never blocks for long: where there is any, it is sorted by a thread of
+        its own, as keys are code of users.
         """
-        queued = list(raws)
-        places = [self._place(raw) for raw in queued]
+        with self._lock:
+            self.limbo = [*raws, *self.limbo]
+            self._shift += 1
+            self._held = False
+            self._sort()
+
+    def put_mark(self, box: Mailbox, token: Token) -> bool:
+        """Put a token behind what is queued for a replica, here or in limbo; see `put_token`."""
+        if self._place_of is None:
+            return box.put_token(token)
+        with self._lock:
+            if not self._sorting or self._held:
+                return box.put_token(token)
+            self.limbo.append(token)
+        return True
+
+    def _sort(self) -> None:
+        """See to it that limbo is sorted, if it may be, and the gate opened then."""
+        if self._held or self._sorting:
+            return
+        if not self.limbo:
+            self._let_in()
+            return
+        self._sorting = self.gated = True
+        parts = self.id if isinstance(self.id, tuple) else (self.id,)
+        name = f"threadsup-{'/'.join(map(str, parts))}-keys"
+        run = contextvars.Context().run  # as every thread of the library
+        try:
+            threading.Thread(target=run, args=(self._sort_limbo,), name=name, daemon=True).start()
+        except RuntimeError:  # "can't start new thread"
+            self._sort_limbo()
+
+    def _sort_limbo(self) -> None:
         while True:
             with self._lock:
-                late, self.limbo = self.limbo, []
-                if not late:
-                    self._put_in_place(queued, places)
-                    self.gated = False
-                    break
-            queued += late
-            places += [self._place(raw) for raw in late]  # code of a user: without the lock
+                batch, shift = self.limbo.copy(), self._shift
+                if self._is_held() or not batch:
+                    self._sorting = False
+                    self._sort()
+                    return
+            places = [self._place(raw) for raw in batch]  # code of a user: without the lock
+            with self._lock:
+                if shift == self._shift and not self._is_held():
+                    del self.limbo[: len(batch)]
+                    self._put_in_place(batch, places)
+
+    def _is_held(self) -> bool:
+        return self._held
+
+    def _let_in(self) -> None:
+        self.gated = False
         for wakeup in self._at_gate.copy():
             wakeup.set()
 
