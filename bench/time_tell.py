@@ -1,7 +1,7 @@
 """Times tell, ask and a chain of four beside plain Pykka and bare threads.
 
 Owns the suite `tell`: three pieces of work, each done three ways by functions that take a
-count and return seconds; `python -m bench.time_tell` is the same as `python -m bench tell`.
+count and return seconds; `python -m bench tell` runs it.
 It must not know the library's insides: it is timed as users call it.
 """
 
@@ -122,9 +122,3 @@ WORKS: tuple[Work, ...] = (
     ),
 )
 """What is done, how often, and the three ways to do it."""
-
-
-if __name__ == "__main__":
-    from bench.__main__ import main
-
-    main(["tell"])

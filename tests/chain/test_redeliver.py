@@ -71,6 +71,7 @@ def test_a_chain_tells_its_own_dead_letters(flow: MakeFlow) -> None:
     fail(f.chain, 1)
     fail(other, "other")
     assert group.ask("a", "group", block=False).exception(PATIENCE)
+    f.sup.stop_child("group")  # its letter is written a moment after its answer
     dropping.tell("hand")
     gate.wait_reached()
     for item in ("queued", "dropped"):

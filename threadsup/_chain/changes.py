@@ -261,6 +261,11 @@ class Changes(Sequence):
             left = left or tuple(cell for cell in cells if not cell.mailbox.is_inherited)
             self._put_in_order(line, left or cells)
             self._release(hold)
+        if line.inlet.gated and self.scope.state.phase in {"starting", "up"}:
+            given_out = Step()
+            post = self.scope.services.post
+            line.inlet.when_sorted(lambda: post(given_out.set, None))
+            yield given_out
 
     def _put_in_order(self, line: StageLine, cells: tuple[StageCell, ...]) -> None:
         """Give everything that is queued to whom it belongs of these, and let more in."""

@@ -10,6 +10,7 @@ it is in the chain again.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ __all__ = ["Letters"]
 _SECONDS = seconds()
 
 
-class Letters:
+class Letters(ABC):
     """The part of a chain that deals with what failed or was undelivered."""
 
     __slots__ = ()
@@ -37,12 +38,12 @@ class Letters:
     spec: ChainSpec
     _services: Services
 
-    def __contains__(self, id: object) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def __contains__(self, id: object) -> bool: ...
 
+    @abstractmethod
     def tell(self, item: Any, at: ChildId | None = None, timeout: float | None = None) -> None:
         """Send an item into the chain."""
-        raise NotImplementedError
 
     def dead_letters(self) -> tuple[DeadLetter, ...]:
         """Return this chain's messages that failed or were undelivered, newest last.

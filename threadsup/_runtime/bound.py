@@ -15,6 +15,7 @@ visible.
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from contextlib import suppress
 from time import monotonic
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Bounded"]
 
 
-class Bounded(Lanes):
+class Bounded(Lanes, ABC):
     """Two lanes with a bound, and those who wait for room."""
 
     __slots__ = (
@@ -69,9 +70,9 @@ class Bounded(Lanes):
         """Guards the state and the counts; never held while anything waits. Re-entrant:
         a signal handler, or a destructor that the collector runs, may send from within."""
 
+    @abstractmethod
     def _refuses(self, *, inner: bool) -> bool:
         """Tell whether nothing is taken, be there room: not even from within a chain."""
-        raise NotImplementedError
 
     @property
     def capacity(self) -> int | None:

@@ -86,6 +86,7 @@ class Replicas:
         self._shift = 0
         """How often the gate was opened: what was sorted before one may be wrong."""
         self._at_gate: list[Wakeup] = []
+        self._when_sorted: list[Callable[[], None]] = []
 
     def pass_on(self) -> None:
         """Give room to the next in line: for who was woken for it and put nothing there."""
@@ -221,6 +222,17 @@ class Replicas:
             self._held = False
             self._sort()
 
+    def when_sorted(self, call: Callable[[], None]) -> None:
+        """Have `call()` called, once, when nothing is in limbo that may be sorted.
+
+        Here, if that is so now, or in the thread that sorts. It must never block.
+        """
+        with self._lock:
+            if self._sorting:
+                self._when_sorted.append(call)
+                return
+        call()
+
     def put_mark(self, box: Mailbox, token: Token) -> bool:
         """Put a token behind what is queued for a replica, here or in limbo; see `put_token`."""
         if self._place_of is None:
@@ -251,10 +263,15 @@ class Replicas:
         while True:
             with self._lock:
                 batch, shift = self.limbo.copy(), self._shift
-                if self._is_held() or not batch:
+                over = self._is_held() or not batch
+                if over:
                     self._sorting = False
                     self._sort()
-                    return
+                    calls, self._when_sorted = self._when_sorted, []
+            if over:
+                for call in calls:
+                    call()
+                return
             places = [self._place(raw) for raw in batch]  # code of a user: without the lock
             with self._lock:
                 if shift == self._shift and not self._is_held():
