@@ -252,8 +252,8 @@ class Changes(Sequence):
                 if not cell.alive:  # what it has made comes before what others make now
                     for raw, inlet in cell.outlet.take_out():
                         inlet.adopt([raw])
-            # Not to one that has ended meanwhile: what it had, it gives to these.
-            # (Where the chain is going down, all of these end, and may come back together.)
+            # Not to one that has ended meanwhile, unless the chain is going down: then all
+            # of these end, and may come back together.
             left: tuple[StageCell, ...] = ()
             if not self.scope.state.stopped:
                 left = tuple(cell for cell in cells if not cell.gone)
@@ -263,8 +263,7 @@ class Changes(Sequence):
             self._release(hold)
         if line.inlet.gated and self.scope.state.phase in {"starting", "up"}:
             given_out = Step()
-            post = self.scope.services.post
-            line.inlet.when_sorted(lambda: post(given_out.set, None))
+            line.inlet.when_sorted(lambda: self.scope.services.post(given_out.set, None))
             yield given_out
 
     def _put_in_order(self, line: StageLine, cells: tuple[StageCell, ...]) -> None:
