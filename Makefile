@@ -1,4 +1,4 @@
-# make demo | bench | test | dice | cover | lint | types | check | clean
+# make demo | bench | report | test | dice | cover | lint | types | check | clean
 #
 # Each target sets up all it needs in .venv/, one environment per interpreter, from the
 # package index this machine is set up for. PYTHON=... chooses the interpreter; without
@@ -11,11 +11,13 @@ MAKEFLAGS += --no-builtin-rules
 help:
 	@echo 'make demo    measure the standard library on a supervised tree, with chaos, and verify it'
 	@echo 'make bench   measure the library beside bare threads and plain Pykka; BENCH="chain --quick"'
+	@echo '             PEERS=1 has the other libraries installed, to take part'
+	@echo 'make report  measure on two builds and write docs/benchmarks.md; FREE=..., REPORT="--quick"'
 	@echo 'make test    run the tests (and, with the GIL, ask for full branch coverage of _policy)'
 	@echo 'make dice    thousands of chains made by dice; RUNS=10000'
 	@echo 'make cover   the coverage of _policy alone'
 	@echo 'make lint    ruff: rules and format'
-	@echo 'make types   mypy, strict'
+	@echo 'make types   mypy, strict; and what a user writes, with basedpyright, strict'
 	@echo 'make check   lint, types, test'
 	@echo 'make clean   remove the environments and what the tools left behind'
 	@echo
@@ -56,14 +58,32 @@ $(venv)/package: pyproject.toml $(venv)/pip
 
 $(venv)/test $(venv)/cover $(venv)/lint $(venv)/types: $(venv)/%: pyproject.toml $(venv)/package
 	@echo "== install what '$*' needs into $(venv)"
-	@$(python) -m pip install -qq --group $*
+	@$(python) -m pip install -qq --group $* \
+	  || { echo "== what '$*' needs does not install here: nothing was checked" >&2; exit 1; }
+	@touch $@
+
+# What has no wheel for this build takes no part, and its rows say so.
+$(venv)/bench: pyproject.toml $(venv)/package
+	@echo "== install what 'bench' needs into $(venv)"
+	@$(python) -m pip install -qq --group bench
+	@$(if $(filter %t,$(tag)),,$(python) -m pip install -qq --group bench-gil \
+	  || echo "== some contestants do not install here")
 	@touch $@
 
 demo: $(venv)/package
 	$(python) -m examples.corpus --chaos 0.02 --verify --compare
 
-bench: $(venv)/package
+bench: $(venv)/$(if $(PEERS),bench,package)
 	$(python) -m bench $(BENCH)
+
+# Two interpreters of one minor version; a make of its own sets up the other one's environment.
+free = $(shell sh .ci/find-python $(if $(FREE),use '$(FREE)',free))
+report: $(venv)/bench
+	@test -n '$(free)'
+	@$(MAKE) --no-print-directory PYTHON='$(wordlist 2,99,$(free))' environment
+	$(python) -m bench.report --gil $(python) --free .venv/$(firstword $(free))/bin/python $(REPORT)
+
+environment: $(venv)/bench
 
 define covered
 @$(python) -m coverage erase
@@ -88,6 +108,7 @@ lint: $(venv)/lint
 
 types: $(venv)/types
 	$(python) -m mypy
+	$(python) -m basedpyright --pythonpath $(python)
 
 check: lint types test
 
@@ -95,4 +116,4 @@ clean:
 	rm -rf .venv .coverage .mypy_cache .pytest_cache .ruff_cache dist
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help demo bench test dice cover lint types check clean
+.PHONY: help demo bench report environment test dice cover lint types check clean

@@ -1,4 +1,4 @@
-"""The suite `chain`: what a chain costs, and what it makes of cores and memory.
+"""The suite `chain`: what a chain costs, in time and in memory.
 
 Owns the list of its works. It must not do any of them.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench import cores, memory, passing, starting
+from bench import memory, passing, replicas
 
 if TYPE_CHECKING:
     from bench.work import Work
@@ -17,4 +17,4 @@ __all__ = ["STREAMS", "WORKS"]
 STREAMS: tuple[Work, ...] = memory.WORKS[:1]
 """Those whose length can be chosen."""
 
-WORKS: tuple[Work, ...] = (*passing.WORKS, *cores.WORKS, *starting.WORKS, *memory.WORKS)
+WORKS: tuple[Work, ...] = (*passing.WORKS, *replicas.WORKS, *memory.WORKS)

@@ -1,7 +1,7 @@
 """Work that keeps a processor busy: what replicas and stages make of several cores.
 
-Owns the spinning and the three ways to share it out. Figures are how many times as
-fast several threads are as one. It must not know the library's insides.
+Owns the spinning and the ways to share it out. Figures are how many times as fast several
+threads are as one. It must not know the library's insides.
 """
 
 from __future__ import annotations
@@ -11,14 +11,18 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from bench import peers_pypeln, peers_ray, replicas
 from bench.contestants import Goal, Plain, consuming, timed
+from bench.rush import aim
 from bench.work import Bar, Row, Work
 from threadsup import Supervisor, stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["WORKS"]
+    Call = Callable[[Any], Any]
+
+__all__ = ["STAGES", "WORKS", "spin", "stages_bare", "stages_pykka", "stages_supervised"]
 
 STAGES = 4
 SPINS = 20_000
@@ -32,133 +36,114 @@ def spin(item: Any) -> Any:
     return item
 
 
+def _both(put: Call, count: int, goal: Goal) -> float:
+    aim(goal, 4)
+    timed(put, 4, goal)  # to warm up
+    aim(goal, count)
+    return timed(put, count, goal)
+
+
 # -- replicas ---------------------------------------------------------------------------
 
 
-def spin_bare(workers: int, count: int) -> float:
-    """Let as many threads read one queue; the goal is a queue as well, for one counter."""
-    inbox, done = queue.SimpleQueue[Any](), queue.SimpleQueue[Any]()
-
-    def handle(item: Any) -> None:
-        done.put(spin(item))
-
-    goal = Goal(count)
-    with consuming(*[(inbox, handle)] * workers, (done, goal)):
-        return timed(inbox.put, count, goal)
-
-
-def spin_pykka(workers: int, count: int) -> float:
-    """Tell as many actors in turn."""
-    goal = Goal(count)
-    last = Plain.start(goal)
-    refs = [Plain.start(lambda item: last.tell(spin(item))) for _ in range(workers)]
-    tells = [ref.tell for ref in refs]
-    seconds = timed(lambda item: tells[item % workers](item), count, goal)
-    for ref in [*refs, last]:
-        ref.stop()
-    return seconds
-
-
-def spin_supervised(workers: int, count: int) -> float:
-    """Tell a chain whose first stage has as many replicas."""
-    goal = Goal(count)
-    with Supervisor("bench") as sup:
-        stages = [stage(spin, workers=workers), stage(goal, id="count")]
-        chain = sup.add_chain("chain", stages)
-        return timed(chain.tell, count, goal)
+def two_over_one(way: Callable[..., Any], count: int) -> tuple[float, ...]:
+    """Have the same items spun by one replica, then by two."""
+    times = []
+    for workers in (1, 2):
+        goal = Goal(0)
+        with way(workers, spin, goal) as put:
+            times.append(_both(put, count, goal))
+    alone, together = times
+    return (alone / together,)
 
 
 # -- stages -----------------------------------------------------------------------------
 
 
-def four_bare(count: int) -> float:
-    """Spin once in each of four threads."""
-    goal = Goal(count)
-    inboxes = [queue.SimpleQueue[Any]() for _ in range(STAGES)]
+def stages_bare(stages: int, count: int) -> float:
+    """Spin once in each of as many threads."""
+    goal = Goal(0)
+    inboxes = [queue.SimpleQueue[Any]() for _ in range(stages)]
 
-    def link(put: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def link(put: Call) -> Call:
         return lambda item: put(spin(item))
 
     handles = [*(link(inbox.put) for inbox in inboxes[1:]), link(goal)]
     with consuming(*zip(inboxes, handles, strict=True)):
-        return timed(inboxes[0].put, count, goal)
+        return _both(inboxes[0].put, count, goal)
 
 
-def four_pykka(count: int) -> float:
-    """Spin once in each of four actors."""
-    goal = Goal(count)
+def stages_pykka(stages: int, count: int) -> float:
+    """Spin once in each of as many actors."""
+    goal = Goal(0)
     refs = [Plain.start(lambda item: goal(spin(item)))]
-    for _ in range(STAGES - 1):
+    for _ in range(stages - 1):
         tell = refs[0].tell
         refs.insert(0, Plain.start(lambda item, tell=tell: tell(spin(item))))
-    seconds = timed(refs[0].tell, count, goal)
+    seconds = _both(refs[0].tell, count, goal)
     for ref in refs:
         ref.stop()
     return seconds
 
 
-def four_supervised(count: int) -> float:
+def stages_supervised(stages: int, count: int) -> float:
     """Spin once in each stage of a chain."""
-    goal = Goal(count)
+    goal = Goal(0)
     with Supervisor("bench") as sup:
-        stages = [stage(spin, id=number) for number in range(STAGES)]
-        chain = sup.add_chain("chain", stages, on_result=goal)
-        return timed(chain.tell, count, goal)
+        members = [stage(spin, id=number) for number in range(stages)]
+        chain = sup.add_chain("chain", members, on_result=goal)
+        return _both(chain.tell, count, goal)
 
 
-# -- over one ---------------------------------------------------------------------------
+def over_alone(way: Callable[[int, int], float], count: int) -> tuple[float, ...]:
+    """Have the items spun by one thread, then by the stages."""
+    began = time.perf_counter()
+    for item in range(count * STAGES):
+        spin(item)
+    alone = time.perf_counter() - began
+    return (alone / way(STAGES, count),)
 
 
-def _two_over_one(way: Callable[[int, int], float]) -> Callable[[int], tuple[float, ...]]:
-    def measured(count: int) -> tuple[float, ...]:
-        return (way(1, count) / way(2, count),)
+# -- works ------------------------------------------------------------------------------
 
-    return measured
-
-
-def _four_over_one(way: Callable[[int], float]) -> Callable[[int], tuple[float, ...]]:
-    def measured(count: int) -> tuple[float, ...]:
-        began = time.perf_counter()
-        for item in range(count * STAGES):
-            spin(item)
-        alone = time.perf_counter() - began
-        return (alone / way(count),)
-
-    return measured
+_FULL = 1.8
 
 
 def _reaches(speed: float, medians: Any) -> bool:
     return bool(medians["threadsup"] >= speed)
 
 
+def _near(share_of: float, medians: Any) -> bool:
+    return bool(medians["threadsup"] >= share_of * medians["floor"])
+
+
+_BAR = Bar(
+    f">= {_FULL}x",
+    partial(_reaches, _FULL),
+    needs_cores=True,
+    aim=Bar("0.98 of the floor", partial(_near, 0.98)),
+)
+
 WORKS = (
     Work(
-        rows=(
-            Row(
-                "2 CPU-bound replicas over 1",
-                "times",
-                Bar(
-                    "2 replicas >= 1.8x on free-threaded",
-                    partial(_reaches, 1.8),
-                    needs_cores=True,
-                ),
-                more_is_better=True,
-            ),
-        ),
+        rows=(Row("2 CPU-bound replicas over 1", "times", _BAR, more_is_better=True),),
         ways={
-            "floor": _two_over_one(spin_bare),
-            "Pykka": _two_over_one(spin_pykka),
-            "threadsup": _two_over_one(spin_supervised),
+            "floor": partial(two_over_one, replicas.readers),
+            "Pykka": partial(two_over_one, replicas.actors),
+            "ThreadPoolExecutor": partial(two_over_one, replicas.executor),
+            "pypeln": partial(peers_pypeln.two_over_one, spin),
+            "Ray": partial(peers_ray.two_over_one, spin),
+            "threadsup": partial(two_over_one, replicas.chain),
         },
         count=400,
         quick=8,
     ),
     Work(
-        rows=(Row(f"{STAGES} CPU-bound stages over 1 thread", "times", more_is_better=True),),
+        rows=(Row(f"{STAGES} CPU-bound stages over 1 thread", "times", _BAR, more_is_better=True),),
         ways={
-            "floor": _four_over_one(four_bare),
-            "Pykka": _four_over_one(four_pykka),
-            "threadsup": _four_over_one(four_supervised),
+            "floor": partial(over_alone, stages_bare),
+            "Pykka": partial(over_alone, stages_pykka),
+            "threadsup": partial(over_alone, stages_supervised),
         },
         count=200,
         quick=4,
