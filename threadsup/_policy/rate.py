@@ -18,6 +18,7 @@ from typing import final
 
 from threadsup._checks import check_all, number, seconds, under, whole
 from threadsup._errors import SpecError
+from threadsup._policy.usable import Blocks
 
 __all__ = ["Rate", "Window"]
 
@@ -36,10 +37,12 @@ _RULES = {"n": _count, "per": seconds(above=True)}
 
 @final
 @dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(Blocks):
     """At most `n` within any `per` seconds: `n` may pass at once, then none for a while.
 
-    `Rate(1, per=0.01)` lets as many pass as `Rate(100)`, but evenly.
+    `Rate(1, per=0.01)` lets as many pass as `Rate(100)`, but evenly. Used by itself, as
+    `rate.call(fn, ...)`, `with rate:` or `@rate`, it counts for all who use this very
+    object, and whoever has to wait waits in the calling thread, first come first served.
 
     Raises:
         SpecError: Something is wrong with it; names every fault.

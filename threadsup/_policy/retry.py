@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, final
 from threadsup._checks import check_all, shown, under, whole
 from threadsup._errors import SpecError
 from threadsup._policy.backoff import Backoff
+from threadsup._policy.usable import Usable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Retry"]
+__all__ = ["Retry", "errors_problem", "is_meant"]
 
 _MEANT = "must be a subclass of Exception or a tuple of these"
 
@@ -28,7 +29,8 @@ def _backoff(value: object) -> str:
     return "" if type(value) is Backoff else f"must be a Backoff, not {shown(value)}"
 
 
-def _on(value: object) -> str:
+def errors_problem(value: object) -> str:
+    """Return what is wrong with the errors that are meant, `""` when nothing is."""
     if type(value) is not tuple:
         return "" if _is_exception(value) else f"{_MEANT}, not {shown(value)}"
     if not value:
@@ -37,15 +39,16 @@ def _on(value: object) -> str:
     return f"{_MEANT}, not {shown(wrong[0])}" if wrong else ""
 
 
-_RULES = {"attempts": whole(1), "backoff": _backoff, "on": _on}
+_RULES = {"attempts": whole(1), "backoff": _backoff, "on": errors_problem}
 
 
 @final
 @dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(Usable):
     """Try an item again after a pause; when all attempts failed, it has failed.
 
-    The worker does not wait: it goes on with other items during the pause.
+    The worker does not wait: it goes on with other items during the pause. Used by
+    itself, as `retry.call(fn, ...)` or `@Retry(...)`, the calling thread waits.
 
     Raises:
         SpecError: Something is wrong with it; names every fault.
@@ -75,13 +78,15 @@ class Retry:
             tried: How many attempts there were, that one counted: 1 or more.
             chance: A source of numbers from 0 to 1, as `random.random` is.
         """
-        if tried >= self.attempts or set(type(error).__mro__).isdisjoint(self._classes()):
+        assert isinstance(self.on, tuple)
+        if tried >= self.attempts or not is_meant(error, self.on):
             return None
         return self.backoff.delay(tried, chance)
 
-    def _classes(self) -> tuple[type[Exception], ...]:
-        assert isinstance(self.on, tuple)
-        return self.on
+
+def is_meant(error: BaseException, classes: tuple[type[Exception], ...]) -> bool:
+    """Tell whether `except classes` would catch the error; runs no code of its class."""
+    return not set(type(error).__mro__).isdisjoint(classes)
 
 
 def _is_exception(value: object) -> bool:
