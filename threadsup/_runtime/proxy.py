@@ -1,18 +1,20 @@
 """A Pykka class's methods and attributes, reached through a ref that outlives actors.
 
 Owns what a name becomes for a caller: a method that sends, a future of a value, or a
-proxy further in. It must not know mailboxes or lives: a ref tells and asks.
+proxy further in; and what an actor says of its instance for that. It must not know
+mailboxes or lives: a ref tells and asks.
 
 Pykka's own proxy holds the actor and looks into it from the caller's thread. Here
 there may be another actor at any time, or none for a moment, and on a free-threaded
-build it would be looked at while it changes. So only the class is looked at, and what
-it does not have is asked of the actor: it may be an attribute that `__init__` sets.
+build it would be looked at while it changes. So a caller looks at the class, and at
+what the actor has said of its instance when it had started (`parts_of`). What neither
+has is asked of the actor: it may be an attribute that was set later.
 """
 
 from __future__ import annotations
 
 from functools import partialmethod
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 import pykka
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr
@@ -25,9 +27,46 @@ if TYPE_CHECKING:
     from threadsup._runtime.future import Future
     from threadsup._runtime.ref import WorkerRef
 
-__all__ = ["Method", "Proxy"]
+__all__ = ["Method", "Part", "Proxy", "parts_of"]
 
 _NOTHING = object()
+
+_PLAIN = frozenset({bool, bytes, dict, float, frozenset, int, list, set, str, tuple, type(None)})
+"""Types of which it is known that they are neither called nor gone into."""
+
+
+class Part(NamedTuple):
+    """What is known of an attribute that an instance has beside its class."""
+
+    kind: type
+    is_called: bool = False
+    parts: Mapping[str, Part] | None = None
+    """What it has in turn, if it is gone into."""
+
+
+def parts_of(owner: object, above: tuple[object, ...] = ()) -> Mapping[str, Part]:
+    """Return what an instance has beside its class; for the thread that it belongs to.
+
+    Whatever its attributes do when they are looked at: what cannot be, is a value.
+    """
+    parts = {}
+    for name, value in list(getattr(owner, "__dict__", {}).items()):
+        if not name.startswith("_"):
+            parts[name] = _part(value, (*above, owner))
+    return parts
+
+
+def _part(value: object, above: tuple[object, ...]) -> Part:
+    kind = type(value)
+    # A proxy would ask its own actor, here or elsewhere, whether it is marked.
+    if kind in _PLAIN or kind is Proxy or issubclass(kind, pykka.ActorProxy):
+        return Part(kind)
+    try:
+        if is_traversable(value) and not any(value is each for each in above):
+            return Part(kind, parts=parts_of(value, above))
+    except Exception:  # noqa: BLE001 - a user's __getattr__, which nobody has called for
+        return Part(kind)
+    return Part(kind, is_called=callable(value))
 
 
 @final
@@ -42,9 +81,10 @@ class Proxy:
     counter.total = 0        # waits until it is set
     ```
 
-    Methods, and attributes marked by `pykka.traversable`, are those that the class
-    has; one that `__init__` sets is a value. A name that the actor does not have
-    either raises `AttributeError` in its future.
+    Methods, and attributes marked by `pykka.traversable`, are those that the class has,
+    and that `__init__` and `on_start` have set; what is set later, but by a proxy, is a
+    value. A name that the actor does not have either raises `AttributeError` in its
+    future.
 
     Raises:
         TypeError: the target is no Pykka class.
@@ -69,6 +109,13 @@ class Proxy:
         """Return a `Method`, a `Future` or a `Proxy`; blocks only for room, as `tell`."""
         _check(name)
         path = (*self._path, name)
+        part = self._parts().get(name)
+        if part is not None:
+            if part.parts is not None:
+                return _fill(Proxy.__new__(Proxy), self.actor_ref, path, part.kind)
+            if part.is_called:
+                return Method(self.actor_ref, path)
+            return self.actor_ref.ask(ProxyGetAttr(path), block=False)
         found = _NOTHING
         for space in self._spaces:
             if (found := space.get(name, _NOTHING)) is not _NOTHING:
@@ -78,6 +125,16 @@ class Proxy:
         if is_traversable(found):
             return _fill(Proxy.__new__(Proxy), self.actor_ref, path, type(found), *_own(found))
         return self.actor_ref.ask(ProxyGetAttr(path), block=False)
+
+    def _parts(self) -> Mapping[str, Part]:
+        """Return what the actor has said of what is behind this path."""
+        parts = self.actor_ref.parts
+        for name in self._path:
+            part = parts.get(name)
+            if part is None or part.parts is None:
+                return {}
+            parts = part.parts
+        return parts
 
     def __setattr__(self, name: str, value: object) -> None:
         """Set an attribute of the actor. Blocks until that is done, and raises, as `ask`."""
@@ -96,7 +153,7 @@ class Proxy:
         return f"<Proxy of {'.'.join((repr(self.actor_ref.id), *self._path))}>"
 
     def __dir__(self) -> Iterable[str]:
-        names = {name for space in self._spaces for name in list(space)}
+        names = {name for space in (self._parts(), *self._spaces) for name in list(space)}
         return {*object.__dir__(self), *(name for name in names if not name.startswith("_"))}
 
 
