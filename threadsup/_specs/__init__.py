@@ -5,6 +5,7 @@ their options; a rule stands once and serves a call as well as a file. It must n
 know how anything is started.
 """
 
+from threadsup._specs.callbacks import Cast, GenServer, Request, UnhandledError, Worker
 from threadsup._specs.chain import ChainSpec, chain_spec
 from threadsup._specs.group import GroupSpec, group_spec, member_problems
 from threadsup._specs.naming import IdSource
@@ -32,21 +33,26 @@ from threadsup._specs.supervisor import (
     Budget,
     ChildSpec,
     Defaults,
+    NestedOptions,
     SupervisorOptions,
     SupervisorSpec,
+    nested_problems,
+    nested_spec,
     significance_problem,
     supervisor_spec,
 )
-from threadsup._specs.targets import Handler, Worker, handler, kind_of, name_of
+from threadsup._specs.targets import Handler, handler, is_server, kind_of, name_of
 from threadsup._specs.worker import WorkerSpec, worker_spec
 
 __all__ = [
     "AutoShutdown",
     "Budget",
+    "Cast",
     "ChainOptions",
     "ChainSpec",
     "ChildSpec",
     "Defaults",
+    "GenServer",
     "GroupOptions",
     "GroupSpec",
     "Handler",
@@ -54,11 +60,13 @@ __all__ = [
     "Key",
     "Kind",
     "MailboxFate",
+    "NestedOptions",
     "OnAskError",
     "OnError",
     "OnExit",
     "OnFull",
     "OnResult",
+    "Request",
     "Restart",
     "Routing",
     "StageOptions",
@@ -67,6 +75,7 @@ __all__ = [
     "Strategy",
     "SupervisorOptions",
     "SupervisorSpec",
+    "UnhandledError",
     "Worker",
     "WorkerOptions",
     "WorkerSpec",
@@ -74,9 +83,12 @@ __all__ = [
     "fitted",
     "group_spec",
     "handler",
+    "is_server",
     "kind_of",
     "member_problems",
     "name_of",
+    "nested_problems",
+    "nested_spec",
     "significance_problem",
     "stage",
     "supervisor_spec",

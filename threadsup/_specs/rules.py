@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from threadsup._checks import flag, ident, number, one_of, optional, seconds, shown, unknown, whole
@@ -111,10 +112,15 @@ _NO_OPTIONS = {"args", "kind"}
 def options_of(spec: DataclassInstance) -> dict[str, Any]:
     """Return what a spec was given, by name: what its class has as a default is right."""
     return {
-        field.name: value
-        for field in fields(spec)
-        if (value := getattr(spec, field.name)) is not field.default
+        name: value
+        for name, default in _defaults_of(type(spec))
+        if (value := getattr(spec, name)) is not default
     }
+
+
+@cache  # asked of every spec; there are few classes of them
+def _defaults_of(kind: type[DataclassInstance]) -> tuple[tuple[str, Any], ...]:
+    return tuple((field.name, field.default) for field in fields(kind))
 
 
 def only_known(options: Mapping[str, object], rules: Mapping[str, Rule]) -> None:
@@ -123,8 +129,9 @@ def only_known(options: Mapping[str, object], rules: Mapping[str, Rule]) -> None
     Raises:
         TypeError: One is unknown; says which is meant, or where it belongs.
     """
-    wrong = unknown(options, rules.keys() - _NO_OPTIONS)
-    if wrong:
+    if rules.keys() >= options.keys() and _NO_OPTIONS.isdisjoint(options):
+        return
+    if wrong := unknown(options, rules.keys() - _NO_OPTIONS):
         lines = [f"unknown option {name!r}{near}" for name, near in wrong.items()]
         raise TypeError("\n".join([*lines, *misplaced(wrong)]))
 

@@ -68,7 +68,7 @@ def _workers(value: object) -> str:
 
 STAGE_RULES: Mapping[str, Rule] = {
     **RUN_RULES,
-    "kind": one_of("stage", "worker"),
+    "kind": one_of("stage", "worker", "pykka"),
     "workers": _workers,
     "routing": one_of("round_robin", "random", "least_loaded", "partition", "broadcast"),
     "key": optional(of_one_item),
@@ -92,9 +92,9 @@ class StageSpec:
     """
 
     target: Callable[..., Any]
-    """A function, called `target(item, *args, **kwargs)`, or a `Worker` class."""
+    """A function, called `target(item, *args, **kwargs)`, or a `Worker` or Pykka class."""
     kind: Kind
-    """`"stage"` for a function, `"worker"` for a class."""
+    """`"stage"` for a function, `"worker"` or `"pykka"` for a class."""
     args: tuple[Any, ...] = field(default=(), repr=False)
     kwargs: Mapping[str, Any] = field(default_factory=dict, repr=False)
     id: ChildId | None = None
@@ -143,8 +143,8 @@ def stage(target: Callable[..., Any], *args: Any, **options: Unpack[StageOptions
     """Describe a stage of a chain.
 
     Args:
-        target: A function of one item, or a `Worker` class whose `on_receive` is; a
-            generator function emits each value it yields.
+        target: A function of one item, or a `Worker` or Pykka class whose `on_receive`
+            is; a generator function emits each value it yields.
         args: Its arguments, after the item if it is a function.
         options: See `StageSpec`; `kwargs` are its keyword arguments.
 
@@ -192,7 +192,7 @@ def _routing_problems(values: Mapping[str, Any]) -> list[str]:
 
 def _generates(values: Mapping[str, Any]) -> bool:
     target = values.get("target")
-    if values.get("kind") == "worker":
+    if values.get("kind") in {"worker", "pykka"}:
         target = getattr(target, "on_receive", None)
     return inspect.isgeneratorfunction(target)
 

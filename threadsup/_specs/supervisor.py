@@ -1,4 +1,4 @@
-"""A whole tree: the supervisor and everything it starts with.
+"""A supervisor and everything it starts with: a whole tree, or a part of one.
 
 Owns `SupervisorSpec` and `Defaults`, the rules of their options, and what depends
 on parent and child together: who may be significant, which budget is inherited.
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypedDict, TypeVar, final
 
-from threadsup._checks import check_all, one_of, seconds, shown, text, under, whole
+from threadsup._checks import check_all, flag, one_of, seconds, shown, text, under, whole
 from threadsup._errors import SpecError
 from threadsup._policy.backoff import Backoff
 from threadsup._specs.chain import ChainSpec
@@ -21,7 +21,7 @@ from threadsup._specs.targets import name_of
 from threadsup._specs.worker import WorkerSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from typing_extensions import Unpack
 
@@ -30,18 +30,19 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULTS_RULES",
+    "NESTED_RULES",
     "SUPERVISOR_RULES",
     "Budget",
     "ChildSpec",
     "Defaults",
+    "NestedOptions",
     "SupervisorOptions",
     "SupervisorSpec",
+    "nested_problems",
+    "nested_spec",
     "significance_problem",
     "supervisor_spec",
 ]
-
-ChildSpec: TypeAlias = WorkerSpec | GroupSpec | ChainSpec
-"""What a supervisor can start."""
 
 T = TypeVar("T")
 
@@ -55,6 +56,16 @@ SUPERVISOR_RULES: Mapping[str, Rule] = {
     "exit_timeout": seconds(),
     "max_zombies": whole(0),
 }
+
+
+NESTED_RULES: Mapping[str, Rule] = {
+    "name": text,
+    **BUDGET_RULES,
+    "auto_shutdown": SUPERVISOR_RULES["auto_shutdown"],
+    "escalate": flag,
+    "significant": flag,
+}
+"""Of a supervisor in a supervisor: what is the whole tree's is not among them."""
 
 
 class Budget(NamedTuple):
@@ -83,6 +94,9 @@ class Defaults:
             raise SpecError(under("defaults", problems))
 
 
+_NO_DEFAULTS = Defaults()
+
+
 class SupervisorOptions(TypedDict, total=False):
     """Options of a supervisor."""
 
@@ -96,12 +110,24 @@ class SupervisorOptions(TypedDict, total=False):
     max_zombies: int
 
 
+class NestedOptions(TypedDict, total=False):
+    """Options of a supervisor in a supervisor."""
+
+    max_restarts: int
+    max_seconds: float
+    backoff: Backoff
+    auto_shutdown: AutoShutdown
+    defaults: Defaults | None
+    escalate: bool
+    significant: bool
+
+
 @final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupervisorSpec:
-    """A tree as it is started. Made by hand or by `threadsup.load`; starts nothing.
+    """A tree as it is started, or a supervisor in one. Made by hand or by `load`.
 
-    Times are seconds.
+    Starts nothing. Times are seconds.
 
     Raises:
         SpecError: Something is wrong with it; names every fault.
@@ -123,10 +149,16 @@ class SupervisorSpec:
     exit_timeout: float = 10.0
     """How long that may take."""
     max_zombies: int = 8
-    """How many abandoned threads the tree bears."""
+    """How many abandoned threads the tree bears. This and the two before: only of
+    the tree as a whole."""
+    escalate: bool = True
+    """Whether giving up is a crash in the eyes of the supervisor it is in, which
+    restarts it. This and the next: only of one that is in another."""
+    significant: bool = False
+    """Whether its end by itself counts for that supervisor's `auto_shutdown`."""
 
     def __post_init__(self) -> None:
-        problems = check_all(SUPERVISOR_RULES, options_of(self))
+        problems = check_all({**SUPERVISOR_RULES, **NESTED_RULES}, options_of(self))
         defaults: object = self.defaults
         if defaults is not None and not isinstance(defaults, Defaults):
             problems.append(f"defaults: must be Defaults, not {shown(defaults)}")
@@ -141,19 +173,30 @@ class SupervisorSpec:
             ids.append((f"children[{index}]", child.id))
             if problem := significance_problem(child.significant, self.auto_shutdown):
                 problems.append(f"children[{index}].{problem}")
+            if isinstance(child, SupervisorSpec):
+                problems += under(f"children[{index}]", nested_problems(child))
         problems += duplicates(ids)
         if problems:
             raise SpecError(under(label("supervisor", self.name), problems))
         object.__setattr__(self, "children", with_ids(children, _name))
 
+    @property
+    def id(self) -> str:
+        """Its id where it is a child: its name."""
+        return self.name
+
     def budget_of(self, child: ChildSpec) -> Budget:
         """Return the budget of a scope: its own, else the defaults', else the supervisor's."""
-        near = self.defaults or Defaults()
+        near = self.defaults or _NO_DEFAULTS
         return Budget(
             _first(child.max_restarts, near.max_restarts, self.max_restarts),
             _first(child.max_seconds, near.max_seconds, self.max_seconds),
             _first(child.backoff, near.backoff, self.backoff),
         )
+
+
+ChildSpec: TypeAlias = WorkerSpec | GroupSpec | ChainSpec | SupervisorSpec
+"""What a supervisor can start."""
 
 
 def supervisor_spec(name: str, **options: Unpack[SupervisorOptions]) -> SupervisorSpec:
@@ -165,6 +208,28 @@ def supervisor_spec(name: str, **options: Unpack[SupervisorOptions]) -> Supervis
     """
     only_known(options, {**SUPERVISOR_RULES, "defaults": text})
     return SupervisorSpec(name=name, **options)
+
+
+def nested_spec(
+    name: str, children: Iterable[ChildSpec] = (), **options: Unpack[NestedOptions]
+) -> SupervisorSpec:
+    """Describe a supervisor that is a child of another one.
+
+    Raises:
+        SpecError: Something is wrong; names every fault.
+        TypeError: An option is unknown.
+    """
+    only_known(options, {**NESTED_RULES, "defaults": text})
+    return SupervisorSpec(name=name, children=tuple(children), **options)
+
+
+def nested_problems(spec: SupervisorSpec) -> list[str]:
+    """Return what keeps a supervisor from being a child of another one."""
+    return [
+        f"{name}: is an option of the whole tree, set it where that is declared"
+        for name in options_of(spec)
+        if name in SUPERVISOR_RULES and name not in NESTED_RULES
+    ]
 
 
 def significance_problem(significant: object, auto_shutdown: object) -> str:

@@ -1,15 +1,13 @@
 """What can be run: functions, handlers and classes, and how they are told apart.
 
-Owns the `Worker` class and `handler()`, and everything that is learned by looking
-at a target: its kind, its name, whether its arguments fit. It must not know any
-option, and it runs no target: it looks at signatures only.
+Owns `handler()`, and everything that is learned by looking at a target: its kind, its
+name, whether its arguments fit. It must not know any option, and it runs no target: it
+looks at signatures only.
 """
 
 from __future__ import annotations
 
 import inspect
-import logging
-import reprlib
 import sys
 from dataclasses import dataclass
 from types import FunctionType
@@ -19,18 +17,22 @@ import pykka
 
 from threadsup._checks import shown
 from threadsup._errors import SpecError
+from threadsup._specs.callbacks import CallbackModule, GenServer, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from types import TracebackType
+
+    from typing_extensions import TypeIs
 
     from threadsup._specs.options import Kind
 
 __all__ = [
+    "GenServer",
     "Handler",
     "Worker",
     "arity_problem",
     "handler",
+    "is_server",
     "kind_of",
     "kind_of_stage",
     "name_of",
@@ -38,40 +40,20 @@ __all__ = [
     "target_problem",
 ]
 
-_logger = logging.getLogger("threadsup")
-
 _NAME_LENGTH = 100
 
+_RUNS_NOTHING = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+"""Flags of functions whose call returns something that is yet to be run."""
 
-class Worker:
-    """Base class of workers with state: subclass it and override the hooks.
-
-    An instance is made, and every hook called, in the worker's own thread; each
-    incarnation gets a new instance with the same arguments. The hooks are
-    Pykka's. An exception in any of them is a crash of this incarnation.
-    """
-
-    def on_start(self) -> None:
-        """Prepare; the worker counts as started when this has returned."""
-
-    def on_receive(self, message: Any) -> Any:
-        """Handle one message; what is returned answers an `ask`, or is passed on.
-
-        Without an override the message is handled by a warning in the log.
-        """
-        name = type(self).__name__
-        _logger.warning("unexpected message received by %s: %s", name, reprlib.repr(message))
-
-    def on_stop(self) -> None:
-        """Clean up after a stop or a normal end; within what is left of `shutdown`."""
-
-    def on_failure(
-        self,
-        exception_type: type[BaseException] | None,
-        exception_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Clean up after a crash; then the incarnation ends."""
+_SERVER_HOOKS = (
+    "init",
+    "handle_call",
+    "handle_cast",
+    "handle_info",
+    "handle_continue",
+    "handle_timeout",
+    "terminate",
+)
 
 
 @final
@@ -103,12 +85,13 @@ def kind_of(target: object) -> Kind:
 
 def kind_of_stage(target: object) -> Kind:
     """Return what kind of stage `target` makes: a class that works, or a function."""
-    return "worker" if _class_kind(target) == "worker" else "stage"
+    kind = _class_kind(target)
+    return "stage" if kind is None or is_server(target) else kind
 
 
 def _class_kind(target: object) -> Kind | None:
     if isinstance(target, type):
-        if issubclass(target, Worker):
+        if issubclass(target, Worker | GenServer):
             return "worker"
         if issubclass(target, pykka.ThreadingActor):
             return "pykka"
@@ -123,23 +106,46 @@ def target_problem(target: object, kind: Kind, *, emits: bool = False) -> str:
         kind: What it is to be.
         emits: Whether it may generate: each value that it yields is passed on.
     """
+    if type(target) is FunctionType and kind not in ("worker", "pykka") and _is_plain(target):
+        return ""  # as most are; to ask for all that follows costs ten times this
     kind_of_class = _class_kind(target)
     if kind in ("worker", "pykka"):
         base = "Worker" if kind == "worker" else "pykka.ThreadingActor"
         if kind_of_class != kind:
             return f"must be a subclass of {base}, not {shown(target)}"
-        hook = getattr(target, "on_receive", None) if kind == "worker" else None
-        what = next(_not_plain(hook, emits=emits), "")
-        return what and f"must have a plain on_receive, not {what}"
-    if kind_of_class == "pykka" and kind == "stage":
-        return f"must be a function or a Worker class, not the Pykka class {name_of(target)}"
+        return next(_hook_problems(target, kind, emits=emits), "")
+    if kind == "stage" and is_server(target):
+        return f"must be a function or a Worker class, not the GenServer {name_of(target)}"
     if kind_of_class:
         return f"must be a function, not {shown(target)}, recognised by itself"
     return next(_function_problems(target, kind, emits=emits), "")
 
 
+def _hook_problems(target: object, kind: Kind, *, emits: bool) -> Iterator[str]:
+    """Yield what is wrong with the methods of a class that are called."""
+    hooks: tuple[str, ...] = ("on_receive",) if kind == "worker" or emits else ()
+    if emits and getattr(target, "on_receive", None) is pykka.Actor.on_receive:
+        yield f"must have an on_receive of its own, for items, which {name_of(target)} has not"
+    if is_server(target):
+        hooks = _SERVER_HOOKS
+        if issubclass(target, Worker):
+            yield "must be a subclass of Worker or of GenServer, not of both"
+        if target.__init__ is not object.__init__ and _misfit(target.__init__, (None,), {}):
+            yield "must take its arguments in init(), not in __init__()"
+        if emits:
+            yield f"must be a function or a Worker class, not the GenServer {name_of(target)}"
+    for hook in hooks:
+        for what in _not_plain(getattr(target, hook, None), emits=emits):
+            yield f"must have a plain {hook}, not {what}"
+
+
+def is_server(target: object) -> TypeIs[type[GenServer]]:
+    """Return whether `target` is a `GenServer` class."""
+    return isinstance(target, type) and issubclass(target, GenServer)
+
+
 def _function_problems(target: object, kind: Kind, *, emits: bool) -> Iterator[str]:
-    if isinstance(target, Worker | pykka.Actor):
+    if isinstance(target, CallbackModule | pykka.Actor):
         yield f"must be the class {type(target).__name__}, not an instance of it"
     if isinstance(target, type) and issubclass(target, pykka.Actor):
         yield f"must be a pykka.ThreadingActor, not another actor, {shown(target)}"
@@ -150,6 +156,12 @@ def _function_problems(target: object, kind: Kind, *, emits: bool) -> Iterator[s
         yield f"must be {expected}, not {shown(target)}"
     for what in _not_plain(target, emits=emits):
         yield f"must be a plain function, not {what}"
+
+
+def _is_plain(target: FunctionType) -> bool:
+    """Return whether a call of a function runs it; false where that is not plain."""
+    # What marks a coroutine function that is none by its code stands in its dict.
+    return not target.__dict__ and not target.__code__.co_flags & _RUNS_NOTHING
 
 
 def _not_plain(target: object, *, emits: bool) -> Iterator[str]:
@@ -181,17 +193,29 @@ def arity_problem(
         and _plainly_fits(target, len(first) + len(args))
     ):
         return ""
-    try:
-        signature = _signature(target)
-    except Exception:  # noqa: BLE001 - builtins have none, and __signature__ is anybody's code
-        return ""
-    try:
-        signature.bind(*first, *args, **kwargs)
-    except TypeError as error:
+    if is_server(target):
+        target, first = target.init, (None,)
+    error = _misfit(target, (*first, *args), kwargs)
+    if error is not None:
         what = {"handler": "a message", "stage": "an item"}.get(kind)
         given = f"{what} and its arguments" if what and (args or kwargs) else what
         return f"cannot be called with {given or 'its arguments'}: {error}"
     return ""
+
+
+def _misfit(
+    target: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> TypeError | None:
+    """Return the error that a call with these arguments would make of itself, if it would."""
+    try:
+        signature = _signature(target)
+    except Exception:  # noqa: BLE001 - builtins have none, and __signature__ is anybody's code
+        return None
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        return error
+    return None
 
 
 def _plainly_fits(target: FunctionType, count: int) -> bool:

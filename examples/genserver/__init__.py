@@ -1,0 +1,1 @@
+"""Servers in the shape of OTP: one that forgets, one that lets its callers wait."""
