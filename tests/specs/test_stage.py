@@ -111,7 +111,10 @@ def test_a_generator_is_a_stage(target: Any) -> None:
     [
         (
             lambda: stage(Actor),
-            "stage 'Actor'.target: must be a function or a Worker class, not the Pykka class Actor",
+            (
+                "stage 'Actor'.target: must have an on_receive of its own, for items, "
+                "which Actor has not"
+            ),
         ),
         (
             lambda: stage(later),
@@ -134,7 +137,7 @@ def test_a_generator_is_a_stage(target: Any) -> None:
         ),
         (
             lambda: StageSpec(target=parse, kind="task"),
-            "stage 'parse'.kind: must be 'stage' or 'worker', not 'task'",
+            "stage 'parse'.kind: must be 'stage', 'worker' or 'pykka', not 'task'",
         ),
         (
             lambda: stage(parse, workers=0),

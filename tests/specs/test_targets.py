@@ -83,7 +83,7 @@ class Callable:
         (int, "task", "stage"),
         (handler(len), "handler", "stage"),
         (Counter, "worker", "worker"),
-        (Actor, "pykka", "stage"),
+        (Actor, "pykka", "pykka"),
         (None, "task", "stage"),
     ],
 )
@@ -146,7 +146,7 @@ def test_handler_marks_a_function() -> None:
             "must have a plain on_receive, not a coroutine function: call asyncio.run() in one",
         ),
         (Counter, "handler", "must be a function, not the class Counter, recognised by itself"),
-        (Actor, "stage", "must be a function or a Worker class, not the Pykka class Actor"),
+        (Actor, "stage", "must be a function, not the class Actor, recognised by itself"),
         (task, "worker", "must be a subclass of Worker, not the function task"),
         (Counter, "pykka", "must be a subclass of pykka.ThreadingActor, not the class Counter"),
     ],

@@ -16,7 +16,7 @@ from threadsup._chain import fed_by, upstream_first
 from threadsup._errors import (
     CallingSelfError,
     NotRunningError,
-    ReplyTimeout,
+    SpecError,
     StartError,
     UnknownChildError,
 )
@@ -25,15 +25,16 @@ from threadsup._policy.protocol import Request, ScopeRules
 from threadsup._runtime import process
 from threadsup._runtime.clock import monotonic
 from threadsup._runtime.context import current
-from threadsup._scope import chance
+from threadsup._scope import WorkerScope, chance
 from threadsup._specs import IdSource, SupervisorSpec, supervisor_spec
-from threadsup._supervisor.children import Children
+from threadsup._supervisor.children import Children, rules_of_child
+from threadsup._supervisor.nested import Declared, Nested
 from threadsup._supervisor.root import Root
 from threadsup._supervisor.services import TreeServices
 from threadsup._supervisor.signals import stopping_on_signals
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from types import TracebackType
 
     from typing_extensions import Unpack
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from threadsup._exits import ExitReason
     from threadsup._snapshot import StopReport
     from threadsup._specs import SupervisorOptions
+    from threadsup._supervisor.branch import Branch
 
 __all__ = ["Supervisor", "get", "running"]
 
@@ -88,7 +90,15 @@ class Supervisor(Children):
 
     @classmethod
     def from_spec(cls, spec: SupervisorSpec) -> Self:
-        """Return a supervisor of what was declared, not started."""
+        """Return a supervisor of what was declared, not started.
+
+        Raises:
+            SpecError: it is declared for a place in another supervisor.
+        """
+        if spec.significant or not spec.escalate:
+            raise SpecError(
+                f"supervisor {spec.name!r}: significant and escalate are for one in another"
+            )
         made = cls.__new__(cls)
         made._open(spec)  # noqa: SLF001 - its own class
         for child in spec.children:
@@ -100,20 +110,47 @@ class Supervisor(Children):
         self._ids = IdSource()
         self._lock = threading.Lock()
         self._services = TreeServices(spec.name, spec.max_zombies, self._crashed)
-        rules = ScopeRules(
-            strategy="one_for_one",
-            max_restarts=spec.max_restarts,
-            max_seconds=spec.max_seconds,
-            backoff=spec.backoff,
-            ends=spec.auto_shutdown,
-            chance=chance,
+        root = Root(spec.name, _rules(spec, escalate=False), self._services, self._ended)
+        self._root, self._above, self._up = root, None, root.up
+
+    def _nest(self, spec: SupervisorSpec) -> Nested:
+        """Return the scope of a supervisor in this one, and of all that is declared below."""
+        made = Supervisor.__new__(Supervisor)
+        made._spec = spec  # noqa: SLF001 - its own class, here and below
+        made._ids = IdSource()  # noqa: SLF001
+        made._lock = threading.Lock()  # noqa: SLF001
+        made._services = self._services.below(spec.name)  # noqa: SLF001
+        made._above = self  # noqa: SLF001
+        children = [
+            Declared(made._scope_of(child), rules_of_child(child), child)  # noqa: SLF001
+            for child in spec.children
+        ]
+        made._root = nested = Nested(  # noqa: SLF001
+            spec.name,
+            _rules(spec, escalate=spec.escalate),
+            made._services,  # noqa: SLF001
+            made,
+            children,
+            made._scope_of,  # noqa: SLF001
         )
-        self._root = Root(spec.name, rules, self._services, self._ended)
+        return nested
+
+    @property
+    def parent(self) -> Supervisor | None:
+        """The supervisor it is nested in; `None` of a tree's own."""
+        return self._above
+
+    @property
+    def scope(self) -> Branch:
+        """Its scope; for the supervisor it is in."""
+        return self._root
 
     # -- start ----------------------------------------------------------------------
 
     def start(self) -> Self:
         """Start the children in declared order, all or none.
+
+        A nested one is started by the supervisor it is in, and not by this.
 
         Blocks: until all are up, or those that were are down again.
 
@@ -121,7 +158,12 @@ class Supervisor(Children):
             StartError: a child did not start; names it, its error is the cause.
             DuplicateChildError: a supervisor of that name is running.
             NotRunningError: it was started before; a stopped one stays stopped.
+                Or it is nested.
         """
+        if self._above is not None:
+            raise NotRunningError(
+                f"supervisor {self.name!r} is started by {self._above.name!r}, which it is in"
+            )
         with self._lock:
             if self._services.loop.started:
                 raise NotRunningError(
@@ -137,7 +179,7 @@ class Supervisor(Children):
                     raise StartError(f"supervisor {self.name!r} did not start: {error}") from error
                 raise
         try:
-            self._root.up.result()
+            self._up.result()
         except BaseException:
             # Also when Ctrl-C, or a stop of the worker that starts it, ends the wait:
             # all or none.
@@ -156,6 +198,9 @@ class Supervisor(Children):
         Every worker has its own `shutdown` seconds; once one has overrun them the
         rest are asked at once. Calling it again, from anywhere, waits for the same
         stop, and may shorten it.
+
+        A nested one ends: the supervisor it is in does not restart it by itself, only by
+        `restart_child`. To have it kept with what is queued use that one's `stop_child`.
 
         Blocks: until all have ended or were abandoned, for `timeout` seconds at most.
 
@@ -176,8 +221,9 @@ class Supervisor(Children):
         if drain:
             self._drain(by)
         self._request_stop(Shutdown(), by)
-        report = self._root.over.result()
-        self._join(by)
+        report = self._root.final_report()
+        if self._above is None:
+            self._join(by)
         return report
 
     def __exit__(
@@ -203,8 +249,7 @@ class Supervisor(Children):
     def _request_stop(self, reason: ExitReason, by: float) -> None:
         self._check_started()
         try:
-            request = Request("stop", reason=reason, by=by)
-            self._services.request(self._root.take, request)
+            self._services.request(self._root.end, (reason, by))
         except NotRunningError:
             self._services.check_alive()
             # It has ended: whoever stops it gets the report of that end.
@@ -212,13 +257,7 @@ class Supervisor(Children):
     def _drain(self, by: float) -> None:
         """Let chains run empty, and leave time to stop."""
         end = by - min(_LEFT_BY_DRAIN, max(0.0, (by - monotonic()) / 2))
-        book = self._root.state.children
-        chains = [
-            scope.facade
-            for key, scope in self._root.scopes.items()
-            # Nothing moves in one that was stopped by hand.
-            if scope.kind == "chain" and key in book and book[key].condition != "held"
-        ]
+        chains = [chain for chain, moves in _chains(self._root) if moves]
 
         def drain(chain: Chain) -> None:
             chain.drain(None if end == inf else max(0.0, end - monotonic()))
@@ -236,7 +275,7 @@ class Supervisor(Children):
         for chain in upstream_first([*chains, *between])[:-1]:
             drain(chain)
         for chain in upstream_first([*reversed(chains), *between]):
-            if chain.supervisor is self:
+            if self._holds(chain.supervisor):
                 chain.shut()
             drain(chain)
 
@@ -251,11 +290,7 @@ class Supervisor(Children):
         """
         self._check_waiting("wait")
         self._check_started()
-        try:
-            self._root.over.result(timeout)
-        except ReplyTimeout:
-            return None
-        return self._root.reason
+        return self._root.wait(timeout)
 
     def run_forever(self) -> ExitReason | None:
         """Start the tree if it was not, and wait for its end; for scripts.
@@ -270,7 +305,10 @@ class Supervisor(Children):
 
         Raises:
             StartError: a child did not start; nothing runs.
+            NotRunningError: it is nested: the tree's own supervisor is to be run.
         """
+        if self._above is not None:
+            raise NotRunningError(f"supervisor {self.name!r} is nested: run the tree it is in")
         early: list[str] = []
 
         def stop(name: str, limit: float | None) -> None:
@@ -297,7 +335,7 @@ class Supervisor(Children):
     def _check_waiting(self, what: str) -> None:
         self._services.check_alive()
         context = current()
-        if context is not None and context.supervisor is self:
+        if context is not None and self._holds(context.supervisor):
             raise CallingSelfError(
                 f"{what}() in worker {context.id!r} would wait for that worker: use request_stop()"
             )
@@ -319,7 +357,9 @@ class Supervisor(Children):
         self._services.side.end()
 
     def _crashed(self, error: BaseException) -> None:
-        self._root.crash(error)
+        root = self._root
+        assert isinstance(root, Root)
+        root.crash(error)
 
     def leave_process(self) -> None:
         """Stop within `exit_timeout`, as the process ends. For the exit hook only."""
@@ -327,16 +367,52 @@ class Supervisor(Children):
 
     def feeds(self) -> frozenset[object]:
         """Return the trees that its chains feed, be it by way of others. For the exit hook."""
-        chains = [scope.facade for scope in self._root.scopes.values() if scope.kind == "chain"]
-        return frozenset(chain.supervisor for chain in fed_by(chains)) - {self}
+        chains = [chain for chain, _ in _chains(self._root)]
+        return frozenset(_tree_of(chain.supervisor) for chain in fed_by(chains)) - {self}
 
     def mark_forked(self) -> None:
         """Be dead: this is the child of a fork. For the fork hook only."""
         self._lock = threading.Lock()  # whoever held the other does not exist here
         why = "died when the process was forked"
         self._services.mark_forked(why)
-        for scope in self._root.scopes.values():
-            scope.mark_forked(f"its supervisor {why}")
+        self._root.mark_forked(f"its supervisor {why}")
+
+    def mark_forked_below(self) -> None:
+        """Be dead with its tree. For the supervisor it is in."""
+        self._lock = threading.Lock()
+        self._services.dead = "died when the process was forked"
+
+
+def _rules(spec: SupervisorSpec, *, escalate: bool) -> ScopeRules:
+    return ScopeRules(
+        strategy="one_for_one",
+        max_restarts=spec.max_restarts,
+        max_seconds=spec.max_seconds,
+        backoff=spec.backoff,
+        ends=spec.auto_shutdown,
+        escalate=escalate,
+        chance=chance,
+    )
+
+
+def _tree_of(supervisor: Supervisor) -> Supervisor:
+    while supervisor.parent is not None:
+        supervisor = supervisor.parent
+    return supervisor
+
+
+def _chains(branch: Branch) -> Iterator[tuple[Chain, bool]]:
+    """Yield the chains below, and whether anything moves in them.
+
+    Nothing does in one that was stopped by hand, be it with all of its supervisor.
+    """
+    book = branch.state.children
+    for key, part in branch.scopes.items():
+        moves = key in book and book[key].condition != "held"
+        if not isinstance(part, WorkerScope):
+            yield from ((chain, moves and inner) for chain, inner in _chains(part))
+        elif part.kind == "chain":
+            yield part.facade, moves
 
 
 def running() -> Mapping[str, Supervisor]:

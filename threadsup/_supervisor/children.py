@@ -1,4 +1,4 @@
-"""Adding, stopping, restarting and removing the children of a tree.
+"""Adding, stopping, restarting, removing and naming the children of a supervisor.
 
 Owns the checks made in the caller's thread, and the waiting for the answer. It
 must not touch a machine: what is asked is done in the supervisor's thread.
@@ -6,29 +6,43 @@ must not touch a machine: what is asked is done in the supervisor's thread.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from contextlib import suppress
 from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING, Any
 
 from threadsup._build import worker_cell
+from threadsup._cell import Cell
 from threadsup._chain import Chain, chain_scope
-from threadsup._errors import CallingSelfError, DuplicateChildError, SpecError
+from threadsup._checks import ident
+from threadsup._errors import (
+    CallingSelfError,
+    DuplicateChildError,
+    SpecError,
+    ThreadsupError,
+    UnknownChildError,
+)
 from threadsup._group import Group, group_scope
 from threadsup._policy.protocol import ChildRules
 from threadsup._runtime.context import Place, current
 from threadsup._runtime.future import Future
+from threadsup._runtime.ref import WorkerRef
 from threadsup._scope import WorkerScope, rules_of_scope, rules_of_worker
 from threadsup._specs import (
     GroupSpec,
     IdSource,
+    SupervisorSpec,
     WorkerSpec,
     chain_spec,
     group_spec,
     name_of,
+    nested_problems,
+    nested_spec,
     significance_problem,
     worker_spec,
 )
+from threadsup._supervisor.branch import Adoption, Branch, cells_of
 from threadsup._supervisor.reading import Reading
 
 if TYPE_CHECKING:
@@ -39,22 +53,38 @@ if TYPE_CHECKING:
 
     from threadsup._exits import ChildId
     from threadsup._policy.protocol import Verb
-    from threadsup._runtime.ref import WorkerRef
     from threadsup._specs import (
         ChainOptions,
         ChildSpec,
         GroupOptions,
         Handler,
+        NestedOptions,
         StageSpec,
         WorkerOptions,
     )
+    from threadsup._supervisor.api import Supervisor
+    from threadsup._supervisor.branch import Part
+    from threadsup._supervisor.nested import Nested
 
-__all__ = ["Children"]
+__all__ = ["Children", "rules_of_child"]
+
+
+def rules_of_child(spec: ChildSpec) -> ChildRules:
+    """Return the rules of a child of a supervisor, which is a scope."""
+    temporary = isinstance(spec, WorkerSpec) and spec.restart == "temporary"
+    return ChildRules(
+        restart="temporary" if temporary else "escalate" if spec.escalate else "never",
+        significant=spec.significant,
+        shutdown=inf,  # the limits are those of its members
+        start_timeout=inf,
+    )
 
 
 class Children(Reading):
     """The part of a supervisor that administers children."""
 
+    _above: Supervisor | None
+    """The supervisor it is nested in."""
     _ids: IdSource
     _lock: threading.Lock
     """Guards the making of ids and the transition to started."""
@@ -110,24 +140,52 @@ class Children(Reading):
         chain: Chain = self._add(chain_spec(id, stages, **options))
         return chain
 
+    def add_supervisor(
+        self, name: str, children: Iterable[ChildSpec] = (), **options: Unpack[NestedOptions]
+    ) -> Supervisor:
+        """Add a supervisor with a budget of its own; start it if this one runs.
+
+        Children are given here or added to what is returned. When its budget is spent it
+        stops its children, and here that is a crash of this child: it is restarted, with
+        a fresh budget and the children that it was first started with.
+
+        Args:
+            name: Its id here.
+            children: Specs of what it starts with, in order.
+            options: See `SupervisorSpec`; `escalate=False` has it stay down when its
+                budget is spent, `significant=True` has its end by itself count for this
+                one's `auto_shutdown`.
+
+        Blocks and raises as `add_worker`.
+        """
+        made: Supervisor = self._add(nested_spec(name, children, **options))
+        return made
+
     def _add(self, spec: ChildSpec) -> Any:
         if problem := significance_problem(spec.significant, self._spec.auto_shutdown):
             raise SpecError(f"{spec.id!r}.{problem}")
+        if isinstance(spec, SupervisorSpec) and (problems := nested_problems(spec)):
+            raise SpecError([f"{spec.id!r}.{each}" for each in problems])
         scope = self._scope_of(spec)
-        temporary = isinstance(spec, WorkerSpec) and spec.restart == "temporary"
-        rules = ChildRules(
-            restart="temporary" if temporary else "escalate" if spec.escalate else "never",
-            significant=spec.significant,
-            shutdown=inf,  # the limits are those of its members
-            start_timeout=inf,
-        )
         self._check_not_starting("add a child")
         future: Future[bool] = Future()
-        self._services.request(self._root.adopt, (scope, rules, future), future)
+        adoption = Adoption(scope, rules_of_child(spec), future, spec)
+        self._services.request(self._root.adopt, adoption, future)
         future.result()
         return scope.facade
 
-    def _scope_of(self, spec: ChildSpec) -> WorkerScope:
+    @property
+    @abstractmethod
+    def scope(self) -> Branch:
+        """Its scope; for the supervisor it is in."""
+
+    @abstractmethod
+    def _nest(self, spec: SupervisorSpec) -> Nested:
+        """Return the scope of a supervisor in this one."""
+
+    def _scope_of(self, spec: ChildSpec) -> Part:
+        if isinstance(spec, SupervisorSpec):
+            return self._nest(spec)
         budget = self._spec.budget_of(spec)
         if isinstance(spec, GroupSpec):
             return group_scope(spec, budget, self, self._services)
@@ -184,7 +242,7 @@ class Children(Reading):
         self._errand("remove_child", id, timeout)
 
     def _errand(self, verb: Verb, id: ChildId, timeout: float | None) -> None:
-        cells = self._scope(id).cells.values()
+        cells = cells_of(self._scope(id))
         context = current()
         if context is not None and any(context.home is cell.mailbox for cell in cells):
             raise CallingSelfError(f"{context.id!r} would wait for its own end")
@@ -195,9 +253,111 @@ class Children(Reading):
     def _check_not_starting(self, what: str) -> None:
         """Refuse what would come after all that is declared is up, from within that."""
         context = current()
-        if context is None or not context.starting or context.supervisor is not self:
+        if context is None or not context.starting or not self._holds(context.supervisor):
             return
         if self._root.state.phase == "starting":
             raise CallingSelfError(
                 f"{context.id!r} cannot {what} while it starts: it would wait for itself"
             )
+
+    def _holds(self, other: Supervisor | None) -> bool:
+        """Return whether a supervisor is this one, or in it."""
+        while other is not None and other is not self:
+            other = other.parent
+        return other is self
+
+    # -- names ----------------------------------------------------------------------
+
+    def register(self, name: ChildId, handle: Any) -> None:
+        """Give a child of the tree a name, by which `whereis` finds it from anywhere in it.
+
+        A tree has one table of names, whichever of its supervisors is asked. A name stays
+        through restarts and goes when the child is removed, or when its supervisor has
+        ended. Giving the same child the same name again does nothing.
+
+        Blocks: until the supervisor's thread has noted it, which is at once.
+
+        Args:
+            name: As an id: text, a number, or a tuple of these.
+            handle: A `WorkerRef`, a `Group`, a `Chain` or a nested `Supervisor`.
+
+        Raises:
+            DuplicateChildError: somebody else has the name.
+            UnknownChildError: the child is not of this tree, or was removed.
+            NotRunningError: the tree has ended.
+            SpecError: the name is none.
+            TypeError: the handle is none.
+        """
+        if problem := ident(name):
+            raise SpecError(f"name: {problem}")
+        future: Future[bool] = Future()
+        self._services.request(self._register, (name, handle, _owner(handle), future), future)
+        future.result()
+
+    def _register(self, what: tuple[ChildId, Any, object, Future[bool]]) -> None:
+        name, handle, owner, future = what
+        services, error = self._services, None
+        try:
+            if not self._has(owner):
+                raise UnknownChildError(f"{handle!r} is no child of this tree, or was removed")
+            services.names.add(name, handle, owner)
+        except ThreadsupError as refused:
+            error = refused
+        services.settle(future, value=True, error=error)
+
+    def _has(self, owner: Any) -> bool:
+        """Return whether a cell or a scope is in the tree now. In the supervisor's thread."""
+        if isinstance(owner, Cell):
+            scope: Any = getattr(owner, "scope", None)
+            if scope is None or scope.cells.get(owner.id) is not owner:
+                return False
+        else:
+            scope = owner
+        top: Any = self._root
+        while hasattr(top, "parent"):
+            top = top.parent
+        while scope is not top:
+            above = getattr(scope, "parent", None)
+            if above is None or above.scopes.get(scope.id) is not scope:
+                return False
+            scope = above
+        return not top.state.stopped
+
+    def unregister(self, name: ChildId) -> None:
+        """Take a name away; the child is not touched.
+
+        Blocks: until the supervisor's thread has noted it, which is at once.
+
+        Raises:
+            UnknownChildError: nobody has it.
+            NotRunningError: the tree has ended.
+        """
+        future: Future[bool] = Future()
+        self._services.request(self._unregister, (name, future), future)
+        future.result()
+
+    def _unregister(self, what: tuple[ChildId, Future[bool]]) -> None:
+        name, future = what
+        error = None
+        try:
+            self._services.names.remove(name)
+        except UnknownChildError as unknown:
+            error = unknown
+        self._services.settle(future, value=True, error=error)
+
+
+def _owner(handle: object) -> Cell | WorkerScope | Branch:
+    """Return what of the tree's a handle stands for.
+
+    Raises:
+        TypeError: it is no handle.
+    """
+    if isinstance(handle, WorkerRef):
+        cell = handle._keeper  # noqa: SLF001 - which a tree has made, as all of this
+        if isinstance(cell, Cell):
+            return cell
+    elif isinstance(handle, (Group, Chain, Children)):
+        scope: WorkerScope | Branch = handle.scope
+        return scope
+    kind = type(handle).__name__
+    raise TypeError(f"handle: must be a WorkerRef, Group, Chain or Supervisor, not a {kind}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from threadsup._scope import WorkerScope
 from threadsup._snapshot import Node
 
 if TYPE_CHECKING:
@@ -16,15 +17,17 @@ if TYPE_CHECKING:
     from threadsup._chain import Chain
     from threadsup._exits import ChildId
     from threadsup._policy.book import Child
-    from threadsup._scope import WorkerScope
     from threadsup._specs import SupervisorSpec
-    from threadsup._supervisor.root import Root
+    from threadsup._supervisor.branch import Branch, Part
 
 __all__ = ["draw"]
 
 
-def draw(spec: SupervisorSpec, root: Root) -> Node:
-    """Return the tree as it is now. From any thread: it reads frozen states."""
+def draw(spec: SupervisorSpec, root: Branch, seen: str = "", *marks: str) -> Node:
+    """Return the tree as it is now. From any thread: it reads frozen states.
+
+    `seen` is the state of a nested one in the eyes of its supervisor.
+    """
     state, scopes = root.state, root.scopes
     children = tuple(
         _scope(scopes[key], child, scopes) for key, child in state.children.items() if key in scopes
@@ -32,15 +35,17 @@ def draw(spec: SupervisorSpec, root: Root) -> Node:
     detail = f"one_for_one, {state.rules.max_restarts} restarts in {state.rules.max_seconds:g} s"
     if spec.auto_shutdown != "never":
         detail += f", auto_shutdown={spec.auto_shutdown}"
-    return Node("supervisor", spec.name, state.phase, detail, children)
+    return Node("supervisor", spec.name, seen or state.phase, ", ".join([detail, *marks]), children)
 
 
-def _scope(scope: WorkerScope, child: Child, scopes: Mapping[ChildId, WorkerScope]) -> Node:
+def _scope(scope: Part, child: Child, scopes: Mapping[ChildId, Part]) -> Node:
+    marks = ["significant"] if child.rules.significant else []
+    if not isinstance(scope, WorkerScope):
+        return draw(scope.facade.spec, scope, child.condition, *marks)
     state, cells = scope.state, scope.cells
     workers = tuple(
         _worker(scope, cells[key], worker) for key, worker in state.children.items() if key in cells
     )
-    marks = ["significant"] if child.rules.significant else []
     if scope.kind == "worker" and workers:
         (worker,) = workers
         detail = ", ".join([worker.detail, *marks])
@@ -55,7 +60,7 @@ def _scope(scope: WorkerScope, child: Child, scopes: Mapping[ChildId, WorkerScop
     return Node(scope.kind, scope.id, child.condition, detail, workers, links)
 
 
-def _links(scope: WorkerScope, scopes: Mapping[ChildId, WorkerScope]) -> tuple[ChildId, ...]:
+def _links(scope: WorkerScope, scopes: Mapping[ChildId, Part]) -> tuple[ChildId, ...]:
     """Return which chains beside it a chain goes on to: those themselves, not of their ids."""
     if scope.kind != "chain":
         return ()

@@ -16,7 +16,7 @@ from threadsup._exits import Crashed
 if TYPE_CHECKING:
     from threadsup.events import Event, Path
 
-__all__ = ["BURST", "LogLines"]
+__all__ = ["BURST", "LogLines", "is_worth_a_line"]
 
 _logger = logging.getLogger("threadsup")
 
@@ -48,6 +48,9 @@ class LogLines:
             return
         if suppressed:
             text = f"{text} ({suppressed} lines about it were suppressed)"
+        # Only now: it takes a while to write one, and nobody reads what is suppressed.
+        if trace := _trace(event).rstrip():
+            text = f"{text}\n{trace}"
         _logger.log(level, "%s: %s", event.supervisor, text)
 
     def _admit(self, path: Path, at: float) -> int | None:
@@ -68,13 +71,25 @@ class LogLines:
         return 0
 
 
+def is_worth_a_line(event: Event) -> bool:
+    """Tell whether there may be a line about it. Runs no code of users."""
+    match event:
+        case events.WorkerEnded() | events.SupervisorEnded():
+            return type(event.reason) is Crashed
+        case events.WorkerStarted() | events.SupervisorStarted():
+            return False
+        case events.Restarting():
+            return event.delay > 0
+        case _:
+            return True
+
+
 def _line(event: Event) -> tuple[int, str] | None:
     line: tuple[int, str] | None = None
     match event:
         case events.WorkerEnded(reason=Crashed() as reason):
-            trace = f"\n{reason.traceback.rstrip()}" if reason.traceback else ""
             after = f", not restarted: {event.why}" if event.final else ""
-            text = f"{_name(event.path)} (incarnation {event.incarnation}) {reason}{after}{trace}"
+            text = f"{_name(event.path)} (incarnation {event.incarnation}) {reason}{after}"
             line = logging.ERROR, text
         case events.WorkerAbandoned():
             text = f"{_name(event.path)} (incarnation {event.incarnation}) was abandoned: "
@@ -90,11 +105,21 @@ def _line(event: Event) -> tuple[int, str] | None:
             line = logging.ERROR, f"gave up on {_name(event.path)}: {event.reason}{upward}"
         case events.Scaled(before=before, after=after, why=why):
             line = logging.INFO, f"{_name(event.path)}: {before} to {after} replicas, {why}"
-        case events.SupervisorEnded(reason=Crashed() as reason):
-            line = logging.ERROR, f"{reason}\n{reason.traceback.rstrip()}".rstrip()
+        case events.SupervisorEnded(reason=Crashed() as reason, path=()):  # else see `GaveUp`
+            line = logging.ERROR, str(reason)
         case events.CallbackFailed():
             line = logging.ERROR, f"{_name(event.path)}: {event.what}"
     return line
+
+
+def _trace(event: Event) -> str:
+    match event:
+        case events.WorkerEnded(reason=Crashed() as reason):
+            return reason.traceback
+        case events.SupervisorEnded(reason=Crashed() as reason):
+            return reason.traceback
+        case _:
+            return ""
 
 
 def _name(path: Path) -> str:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from math import inf
 from queue import Empty
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from threadsup._errors import MailboxClosed, NotRunningError
+from threadsup._runtime import clock
 from threadsup._runtime.clock import monotonic
 from threadsup._runtime.mailbox import Mailbox, Token
 from threadsup._supervisor.timers import Timers
@@ -37,6 +39,7 @@ class Loop:
         self._failure: BaseException | None = None
         """What ended the thread that ought not to have."""
         self._soon: deque[Call] = deque()
+        self._next: deque[Call] = deque()
         self.started = False
         self._late = threading.Lock()
         """Stands in for the thread when there is none yet, or none any more."""
@@ -77,7 +80,16 @@ class Loop:
         """Have it called after the present call; only from within one."""
         self._soon.append((call, argument))
 
+    def next(self, call: Callable[[Any], None], argument: object) -> None:
+        """Have it called when the next turn begins; only from within a call.
+
+        Before all that is posted from now on, and still in a turn of its own: what takes
+        long goes on step by step, and others are heard in between.
+        """
+        self._next.append((call, argument))
+
     def _main(self) -> None:
+        clock.listen(self.inbox.wake)
         try:
             while not self.over:
                 self._turn()
@@ -90,13 +102,20 @@ class Loop:
             self._failure = error
             self.inbox.close("the supervisor has failed")
             self._crashed(error)
+        finally:
+            clock.forget(self.inbox.wake)
 
     def _turn(self) -> None:
-        inbox, at = self.inbox, self.timers.next()
-        try:
-            raw = inbox.get() if at is None else inbox.get(timeout=_until(at))
-        except Empty:
-            raw = None
+        inbox = self.inbox
+        if self._next:
+            for _ in range(len(self._next)):
+                self._call(self._next.popleft())
+            raw = inbox.get() if inbox.qsize() else None  # nobody else takes of it
+        else:
+            try:
+                raw = inbox.get(timeout=_until(self.timers.next()))
+            except Empty:
+                raw = None
         self._drain_signals()
         if type(raw) is Token:
             inbox.took_token()
@@ -109,7 +128,7 @@ class Loop:
         # As many as there are now: a storm of them must not starve the requests.
         signals = self.inbox.signals
         for _ in range(len(signals)):
-            self._call(signals.popleft())
+            self._call(signals.pop(0))
 
     def _call(self, call: Call) -> None:
         function, argument = call
@@ -131,6 +150,8 @@ class Loop:
             self._call_all(calls)
 
 
-def _until(at: float) -> float:
+def _until(at: float | None) -> float | None:
     """Return how long to wait; a platform may wait for weeks at most, and then look again."""
-    return min(max(0.0, at - monotonic()), threading.TIMEOUT_MAX)
+    if at is None or (left := clock.left_until(at)) == inf:
+        return None
+    return min(left, threading.TIMEOUT_MAX)

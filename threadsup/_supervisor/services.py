@@ -7,6 +7,7 @@ one tree. It must not know which scopes there are.
 from __future__ import annotations
 
 from contextlib import suppress
+from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,9 @@ from threadsup._runtime.future import Future
 from threadsup._runtime.newest import Newest
 from threadsup._runtime.pykka_compat import fail, succeed
 from threadsup._runtime.side import Listener, Side
-from threadsup._supervisor.log import LogLines
+from threadsup._supervisor.log import LogLines, is_worth_a_line
 from threadsup._supervisor.loop import Loop
+from threadsup._supervisor.names import Names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from threadsup._runtime.actor import Life
     from threadsup._snapshot import Abandonment
     from threadsup._supervisor.loop import Call
-    from threadsup.events import Event, Subscriber
+    from threadsup.events import Event, Path, Subscriber
 
 __all__ = ["HISTORY", "TreeServices"]
 
@@ -41,6 +43,9 @@ class TreeServices:
         self, name: str, max_zombies: int, crashed: Callable[[BaseException], None]
     ) -> None:
         self.name = name
+        self.prefix: Path = ()
+        """The names of the supervisors from below the tree's own down to this one."""
+        self.names = Names()
         self.loop = Loop(name, crashed)
         self.side = Side(name)
         self.dead_letters = DeadLetters()
@@ -57,6 +62,21 @@ class TreeServices:
         """Messages that children which were removed did not handle."""
         self.post = self.loop.post
         self.later = self.loop.later
+        self.next = self.loop.next
+
+    def below(self, name: str) -> TreeServices:
+        """Return the same services for a supervisor in this one.
+
+        All is shared with the tree but the prefix and the count of `undelivered`.
+        """
+        under = copy(self)
+        under.prefix = (*self.prefix, name)
+        under.undelivered = 0
+        return under
+
+    def is_below(self, path: Path) -> bool:
+        """Return whether a path leads into this supervisor."""
+        return path[: len(self.prefix)] == self.prefix
 
     def start(self, first: Call) -> None:
         """Start the tree's own two threads; `first` is the first call of the loop.
@@ -122,7 +142,10 @@ class TreeServices:
     def publish(self, event: Event) -> None:
         """Keep the event and tell it to subscribers and the log. From any thread."""
         self.history.append(event)
-        self.side.post(partial(self._deliver, event, self._subscribers.copy()))
+        subscribers = self._subscribers.copy()
+        # Nobody but the log: to wake the side thread for nothing takes as long as a start.
+        if len(subscribers) > 1 or is_worth_a_line(event):
+            self.side.post(partial(self._deliver, event, subscribers))
 
     def _deliver(self, event: Event, subscribers: list[Listener[Event]]) -> None:
         for subscriber in subscribers:
@@ -131,6 +154,13 @@ class TreeServices:
 
     def subscribe(self, fn: Subscriber) -> Callable[[], None]:
         """Have `fn` called with each event from now on; return what ends that."""
+        if self.prefix:
+            whole, prefix = fn, self.prefix
+
+            def fn(event: Event) -> object:
+                path: Path = getattr(event, "path", ())
+                return whole(event) if path[: len(prefix)] == prefix else None
+
         subscriber = Listener(fn)
         self._subscribers.append(subscriber)
 
@@ -148,16 +178,19 @@ class TreeServices:
 
         One that has callbacks is settled in the side thread; Pykka's own has none.
         """
+        own = type(future) is Future
+        if own:
+            self._promises.discard(future)
+            if future.settle_unheard(value, error):
+                return
         if error is None:
             settling = partial(succeed, future, value)
         else:
             settling = partial(fail, future, error)
-        if type(future) is not Future:
-            settling()
-            return
-        self._promises.discard(future)
-        if not future.settle_unheard(value, error):
+        if own:
             self.side.do(settling)
+        else:
+            settling()
 
     # -- zombies --------------------------------------------------------------------
 
@@ -175,7 +208,10 @@ class TreeServices:
         zombies = self._zombies.copy()
         # Looked at, as nobody counts any more who ends after the tree has.
         return tuple(
-            left for life, left in zombies.items() if life.thread is None or life.thread.is_alive()
+            left
+            for life, left in zombies.items()
+            if (life.thread is None or life.thread.is_alive())
+            and (not self.prefix or (type(left.id) is tuple and self.is_below(left.id)))
         )
 
     @property
