@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cli.processes import ROOT, write
-from threadsup.cli import main
+from threadsup.cli import doctor, main
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -154,6 +154,86 @@ def test_bad_usage_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFi
         main(arguments)
     assert caught.value.code == 2
     assert "usage: threadsup" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["chek", "a"], "no command 'chek'; did you mean 'check'?"),
+        (["frobnicate"], "there are run, check, tree, doctor, completion"),
+        (["--version-of", "chek"], "no command 'chek'; did you mean 'check'?"),
+        (["check", "a", "--alow", "b"], "check has no option '--alow'; did you mean '--allow'?"),
+        (["tree", "a", "--mermaids=1"], "did you mean '--mermaid'?"),
+        (["tree", "a", "--every", "3"], "tree has no option '--every'"),
+        (["tree", "a", "b"], "one argument too many: 'b'"),
+    ],
+)
+def test_what_was_meant_is_guessed(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A command or an option with a letter too few is answered with the one that there is."""
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_file_of_another_name_is_guessed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those beside it that have a name like it are named."""
+    file = write(tmp_path, JOBS, GOOD)
+    assert main(["check", str(tmp_path / "ap.toml")]) == 2
+    assert capsys.readouterr().err.splitlines()[1] == f"threadsup: did you mean {file}?"
+    assert main(["check", str(tmp_path / "gone" / "ap.toml")]) == 2
+    assert "did you mean" not in capsys.readouterr().err
+
+
+def test_a_tree_as_mermaid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The text of a flowchart, with as many replicas as a stage starts with."""
+    several = GOOD + 'workers = 3\n[[chain.stage]]\nid = "x"\ntarget = "jobs:serve"\n'
+    assert main(["tree", str(write(tmp_path, JOBS, several)), "--mermaid"]) == 0
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert lines[0] == "flowchart TD"
+    assert any(line.endswith('["serve x3"]') for line in lines)
+    assert any(line.endswith('["x"]') for line in lines)
+
+
+NESTED = """
+[supervisor]
+name = "app"
+[[nested]]
+id = "inner"
+[[nested.worker]]
+id = "deep"
+target = "jobs:poll"
+"""
+
+
+def test_what_is_nested_is_checked_and_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A supervisor in a supervisor, with what is in it."""
+    file = write(tmp_path, JOBS, NESTED)
+    assert main(["check", str(file)]) == 0
+    assert capsys.readouterr().out == "ok: app: supervisor inner: 1 worker\n"
+    assert main(["tree", str(file)]) == 0
+    assert "   └─ task deep" in capsys.readouterr().out
+    assert main(["tree", "--mermaid", str(file)]) == 0
+    assert "supervisor inner" in capsys.readouterr().out
+
+
+def test_ctrl_c_in_the_middle_of_looking_is_130(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A verb that only looks ends without a traceback."""
+
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(doctor, "of_cores", interrupted)
+    assert main(["doctor"]) == 130
+    assert capsys.readouterr() == ("", "")
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:

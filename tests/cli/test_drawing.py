@@ -63,6 +63,22 @@ def test_a_stage_is_drawn_with_its_replicas() -> None:
     ]
 
 
+def test_replicas_are_drawn_where_they_are_asked_for() -> None:
+    """As many as a stage starts with, under the names they will have."""
+    stages = [
+        stage(serve, id=("parse", 1), workers=2),
+        stage(serve, id="enrich", workers=Autoscale(3, 8)),
+    ]
+    tree = declared(
+        SupervisorSpec(name="app", children=(chain_spec("etl", stages),)), replicas=True
+    )
+    (chain,) = tree.children
+    assert [[node.id for node in each.children] for each in chain.children] == [
+        [("parse", 1, 0), ("parse", 1, 1)],
+        [("enrich", 0), ("enrich", 1), ("enrich", 2)],
+    ]
+
+
 def test_a_target_without_a_module_is_shown_by_its_name() -> None:
     """A callable object says as much as it has."""
 

@@ -120,6 +120,28 @@ def test_a_worker_abandoned_in_the_end_is_said(capsys: pytest.CaptureFixture[str
     assert said(capsys) == ["ended w: abandoned after 5 s in task"]
 
 
+def test_a_message_of_several_lines_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """What an exception says can neither break a line nor act upon the terminal."""
+    crash = Crashed("ValueError: bad\nthing \x1b[31m")
+    Progress().event(Restarting(*AT, ("w",), crash, 0.0))
+    assert said(capsys) == ["restarting w: crashed: ValueError: bad thing \\x1b[31m"]
+
+
+def test_a_full_disk_ends_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be printed is not, and nothing is raised."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    progress = Progress()
+    given_up: list[int] = []
+    monkeypatch.setattr(progress, "give_up", lambda: given_up.append(1))
+    monkeypatch.setattr("builtins.print", fail)
+    progress.say("here")
+    complain("here too")
+    assert given_up == [1]
+
+
 def test_a_crash_storm_is_a_line_a_second(capsys: pytest.CaptureFixture[str]) -> None:
     """Of 10,000 restarts of one child most are counted, and another child's is said at once."""
     clock = ManualClock()

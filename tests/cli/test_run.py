@@ -73,7 +73,7 @@ def hold():
 
 def test_a_job_that_ends_is_done(tmp_path: Path) -> None:
     """The end of the last significant child is the end of the command, with 0."""
-    file = write(tmp_path, "def job(): print('working', flush=True)", ONE_JOB)
+    file = write(tmp_path, "import sys\ndef job(): sys.stdout.write('working\\n')", ONE_JOB)
     with Command("run", file) as command:
         assert command.end() == 0, command.text
         assert "app: 1 worker" in command.out.items[0]

@@ -1,4 +1,4 @@
-"""The command line: `threadsup run`, `check` and `tree`, also as `python -m threadsup`.
+"""The command line: `threadsup run`, `check`, `tree`, `doctor`, also as `python -m threadsup`.
 
 Owns what a terminal sees: arguments, lines, exit codes, and the only signal handlers
 besides those of `run_forever`. It must not know how a tree works: it uses the public

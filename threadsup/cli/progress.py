@@ -7,6 +7,7 @@ It must not know when a line is due.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from threadsup._supervisor.api import Supervisor
     from threadsup.events import Event, Path
 
-__all__ = ["PAUSE", "Progress", "complain", "shown"]
+__all__ = ["PAUSE", "Progress", "complain", "in_one_line", "shown"]
 
 PAUSE = 1.0
 """Seconds between two lines about the same thing that keeps happening."""
@@ -43,7 +44,19 @@ PAUSE = 1.0
 
 def complain(line: str) -> None:
     """Print a line where errors go."""
-    print(f"threadsup: {line}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # the terminal is gone
+        print(f"threadsup: {line}", file=sys.stderr, flush=True)
+
+
+def in_one_line(text: str) -> str:
+    """Return `text` without ends of lines and codes that a terminal would act upon.
+
+    The message of an exception may hold both.
+    """
+    words = " ".join(text.split())
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in words
+    )
 
 
 class Progress:
@@ -58,26 +71,44 @@ class Progress:
         self, chains: Sequence[ChildId] = (), clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.clock = clock
+        self.began = clock()
         self._chains = chains
-        self._began = clock()
         self._told: dict[tuple[type, Path], float] = {}
         self._untold: Counter[tuple[type, Path]] = Counter()
         self._numbers = ""
 
+    def __enter__(self) -> None:
+        """Begin to show how the tree is."""
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the terminal as it was."""
+
+    def line(self, text: str) -> str:
+        """Return a line that says `text`."""
+        return f"{self.clock() - self.began:8.1f} s  {text}"
+
     def say(self, text: str) -> None:
         """Print one line."""
         try:
-            print(f"{self.clock() - self._began:8.1f} s  {text}", flush=True)
-        except BrokenPipeError:
-            # The reader went away (`| head`), which is no reason to end the work: what
-            # is printed from here on, and what Python flushes at its end, goes nowhere.
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, sys.stdout.fileno())
-            os.close(nowhere)
+            # Its end with it, in one piece: a worker may print at this moment.
+            print(f"{self.line(text)}\n", end="", flush=True)
+        except OSError:
+            # The reader went away (`| head`) or the disk is full, which is no reason to
+            # end the work.
+            self.give_up()
+
+    def give_up(self) -> None:
+        """Have what is printed from here on, and what Python flushes at its end, go nowhere."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+    def doing(self, what: str) -> None:
+        """Take note of what the tree as a whole does."""
 
     def event(self, event: Event) -> None:
         """Say what happened, unless the like of it was said a moment ago."""
-        text = _phrase(event)
+        text = in_one_line(_phrase(event))
         if not text:
             return
         subject = (type(event), getattr(event, "path", ()))

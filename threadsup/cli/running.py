@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, final
 from threadsup._errors import NotRunningError, StartError
 from threadsup._exits import Crashed, describe_exception
 from threadsup._supervisor.signals import HURRY, stopping_on_signals
-from threadsup.cli.progress import complain, shown
+from threadsup.cli.progress import complain, in_one_line, shown
 
 if TYPE_CHECKING:
     from threadsup._exits import ExitReason
@@ -71,7 +71,7 @@ def run_tree(tree: Supervisor, progress: Progress, every: float) -> int:
     Args:
         tree: Not started yet.
         progress: Where lines go.
-        every: Seconds between two lines of statistics; 0 for none.
+        every: Seconds between two looks at the statistics; 0 for none.
     """
     return _Run(tree, progress, every).run()
 
@@ -86,6 +86,10 @@ class _Run:
         self.signals = 0
 
     def run(self) -> int:
+        with self.progress:  # whatever ends it, the terminal is as it was
+            return self._run()
+
+    def _run(self) -> int:
         self.tree.subscribe(self.notices.put)
         thread = threading.Thread(target=self.live, name="threadsup-run", daemon=True)
         # The handler only leaves a notice: the stop is the main thread's next step, and
@@ -130,6 +134,7 @@ class _Run:
                     self.signalled(notice)
                 case _Started():
                     self.progress.say("started")
+                    self.progress.doing("stopping" if self.signals else "running")
                     if self.signals:
                         self.request_stop()
                 case _Ended() | _Broken():
@@ -139,6 +144,7 @@ class _Run:
 
     def signalled(self, notice: _Signalled) -> None:
         self.signals += 1
+        self.progress.doing("stopping")
         if notice.limit is None:
             self.progress.say(f"{notice.name}: stopping in order (again: within {HURRY:g} s)")
             self.request_stop()
@@ -165,15 +171,15 @@ class _Run:
         if self.signals:
             return SIGNALLED
         if isinstance(last, _Broken):
-            complain(f"not started: {last.error}")
+            complain(in_one_line(f"not started: {last.error}"))
             if last.error.__cause__ is not None:
-                complain(f"because of {describe_exception(last.error.__cause__)}")
+                complain(in_one_line(f"because of {describe_exception(last.error.__cause__)}"))
             return GAVE_UP
         failed = self.tree.failed()
         if failed:
             complain(f"gave up: {', '.join(shown((ident,)) for ident in failed)}")
         elif isinstance(last.reason, Crashed):
-            complain(f"gave up: {last.reason}")
+            complain(in_one_line(f"gave up: {last.reason}"))
         else:
             return DONE
         return GAVE_UP
