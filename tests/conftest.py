@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from threadsup import Supervisor
 
+pytest_plugins = ["pytester"]  # for the tests of the plugin, which run tests of their own
+
 STRAGGLERS = 5.0
 """Seconds all threads of a test together have to end after it."""
 

@@ -1,7 +1,8 @@
 """What tests force an order of events with, and what they collect results in.
 
 Owns gates and recorders. Nothing here sleeps or polls: every wait is for an event,
-is bounded, and says what it waited for when it gives up. It must not know the library.
+is bounded, and says what it waited for when it gives up. The gate is the one the library
+has for its users' tests; of the rest of it nothing is to be known here.
 """
 
 from __future__ import annotations
@@ -9,58 +10,14 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from threadsup.testing.gate import PATIENCE, Gate
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["PATIENCE", "Gate", "ManualClock", "Recorder"]
 
 T = TypeVar("T")
-
-PATIENCE = 10.0
-"""Seconds a test waits for something that must happen; only a failing test uses them up."""
-
-
-class Gate:
-    """A point in the code that a thread reaches, stands at, and is let through.
-
-    The thread under test calls `meet()`: it reports itself and stands until the test
-    opens the gate. The test calls `wait_reached()`, does what is to happen meanwhile,
-    and then `open()`. Once open a gate stays open.
-    """
-
-    def __init__(self, name: str = "gate") -> None:
-        self._name = name
-        self._condition = threading.Condition()
-        self._arrived = 0
-        self._open = False
-
-    def meet(self) -> None:
-        """Report this thread and stand until the gate is open."""
-        with self._condition:
-            self._arrived += 1
-            self._condition.notify_all()
-            if not self._condition.wait_for(lambda: self._open, PATIENCE):
-                msg = f"{self._name} was not opened within {PATIENCE:g} s"
-                raise TimeoutError(msg)
-
-    def wait_reached(self, threads: int = 1) -> None:
-        """Wait until that many threads, all told, have come to the gate."""
-        with self._condition:
-            if not self._condition.wait_for(lambda: self._arrived >= threads, PATIENCE):
-                msg = f"{self._arrived} of {threads} came to {self._name} in {PATIENCE:g} s"
-                raise TimeoutError(msg)
-
-    def open(self) -> None:
-        """Let everybody through, now and later."""
-        with self._condition:
-            self._open = True
-            self._condition.notify_all()
-
-    @property
-    def arrived(self) -> int:
-        """How many threads have come to the gate so far."""
-        with self._condition:
-            return self._arrived
 
 
 class Recorder(Generic[T]):

@@ -9,7 +9,7 @@ The layers, an import only ever pointing to a smaller number:
    `_runtime` (0-3): machinery: threads, mailboxes, Pykka
 4  `_cell`, `_build`, `_scope`, `_group`, `_chain`: where the two wings meet
 5  `_supervisor`: the authority
-6  `cli`: what is built on the public names
+6  `pool`, `genserver`, `cli`: what is built on all that
 """
 
 from threadsup import events
@@ -17,6 +17,7 @@ from threadsup._chain import Chain, Stage
 from threadsup._config import load
 from threadsup._dead_letters import DeadLetter
 from threadsup._errors import (
+    BreakerOpen,
     CallingSelfError,
     DeliveryError,
     DuplicateChildError,
@@ -25,6 +26,7 @@ from threadsup._errors import (
     MailboxFull,
     NoReply,
     NotRunningError,
+    PoolBroken,
     Rejected,
     ReplyError,
     ReplyTimeout,
@@ -39,12 +41,16 @@ from threadsup._group import Group
 from threadsup._policy.autoscale import Autoscale
 from threadsup._policy.backoff import Backoff
 from threadsup._policy.batch import Batch
+from threadsup._policy.breaker import Breaker
 from threadsup._policy.rate import Rate
 from threadsup._policy.retry import Retry
 from threadsup._results import Drop, Emit, Reject, Stop
 from threadsup._runtime.context import Context, current, sleep
 from threadsup._runtime.future import Future
+from threadsup._runtime.owed import ReplyToken
 from threadsup._runtime.ref import WorkerRef
+from threadsup._runtime.threading_actor import ThreadingActor
+from threadsup._runtime.timers import Timer, every, send_after
 from threadsup._runtime.worker import receive
 from threadsup._snapshot import (
     Abandonment,
@@ -62,7 +68,9 @@ from threadsup._snapshot import (
 from threadsup._specs import (
     ChainSpec,
     Defaults,
+    GenServer,
     GroupSpec,
+    Request,
     StageSpec,
     SupervisorSpec,
     Worker,
@@ -72,6 +80,7 @@ from threadsup._specs import (
     worker_spec,
 )
 from threadsup._supervisor import Supervisor, get, running
+from threadsup.pool import Pool, PoolStatistics
 
 __all__ = [
     "Abandoned",
@@ -79,6 +88,8 @@ __all__ = [
     "Autoscale",
     "Backoff",
     "Batch",
+    "Breaker",
+    "BreakerOpen",
     "CallingSelfError",
     "Chain",
     "ChainSpec",
@@ -94,6 +105,7 @@ __all__ = [
     "Exit",
     "ExitReason",
     "Future",
+    "GenServer",
     "Group",
     "GroupSpec",
     "InternalError",
@@ -104,12 +116,17 @@ __all__ = [
     "Node",
     "Normal",
     "NotRunningError",
+    "Pool",
+    "PoolBroken",
+    "PoolStatistics",
     "Rate",
     "Reject",
     "Rejected",
     "ReplicaStatistics",
     "ReplyError",
     "ReplyTimeout",
+    "ReplyToken",
+    "Request",
     "Retry",
     "ScopeStatistics",
     "Shutdown",
@@ -123,7 +140,9 @@ __all__ = [
     "Supervisor",
     "SupervisorSpec",
     "SupervisorStatistics",
+    "ThreadingActor",
     "ThreadsupError",
+    "Timer",
     "Times",
     "UnknownChildError",
     "Worker",
@@ -134,11 +153,13 @@ __all__ = [
     "WorkerStatistics",
     "current",
     "events",
+    "every",
     "get",
     "handler",
     "load",
     "receive",
     "running",
+    "send_after",
     "sleep",
     "stage",
     "worker_spec",

@@ -6,16 +6,16 @@ It must not know what the worker belongs to, but for the place it is told.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from abc import ABC, abstractmethod
+from types import MethodType
+from typing import TYPE_CHECKING, Any
 
 from threadsup._cell import Cell, address_of
+from threadsup._runtime.genserver import GenServerBehaviour
 from threadsup._runtime.mailbox import Mailbox
-from threadsup._runtime.worker import (
-    HandlerBehaviour,
-    PykkaBehaviour,
-    TaskBehaviour,
-    WorkerBehaviour,
-)
+from threadsup._runtime.pykka_worker import PykkaBehaviour
+from threadsup._runtime.worker import HandlerBehaviour, TaskBehaviour, WorkerBehaviour
+from threadsup._specs import is_server
 
 if TYPE_CHECKING:
     from threadsup._cell import Services
@@ -24,7 +24,19 @@ if TYPE_CHECKING:
     from threadsup._specs import WorkerSpec
     from threadsup.events import Path
 
-__all__ = ["behaviour", "worker_cell"]
+__all__ = ["OwnCell", "behaviour", "worker_cell"]
+
+
+class OwnCell(ABC):
+    """A target that is run in a way of its own, and brings the cell for it."""
+
+    @abstractmethod
+    def __call__(self, message: Any) -> Any:
+        """Stand in for a handler, which it is declared as."""
+
+    @abstractmethod
+    def cell(self, spec: WorkerSpec, path: Path, place: Place, services: Services) -> Cell:
+        """Return the worker at run time."""
 
 
 def behaviour(spec: WorkerSpec, life: Life) -> Behaviour:
@@ -35,11 +47,16 @@ def behaviour(spec: WorkerSpec, life: Life) -> Behaviour:
         return TaskBehaviour(life, *call)
     if spec.kind == "handler":
         return HandlerBehaviour(life, *call, reply_errors=reply_errors)
-    kind = PykkaBehaviour if spec.kind == "pykka" else WorkerBehaviour
+    if spec.kind == "pykka":
+        return PykkaBehaviour(life, *call, reply_errors=reply_errors)
+    kind = GenServerBehaviour if is_server(spec.target) else WorkerBehaviour
     return kind(life, *call, reply_errors=reply_errors)
 
 
 def worker_cell(spec: WorkerSpec, path: Path, place: Place, services: Services) -> Cell:
     """Return the cell of a standalone worker or of a member of a group."""
-    mailbox = Mailbox(address_of(path), spec.capacity, spec.on_full)
-    return Cell(spec, path, mailbox, lambda life: behaviour(spec, life), place, services)
+    if isinstance(spec.target, OwnCell):
+        return spec.target.cell(spec, path, place, services)
+    mailbox = Mailbox(address_of(services.prefix + path), spec.capacity, spec.on_full)
+    # Not a lambda, which takes four times as much: there may be very many of them.
+    return Cell(spec, path, mailbox, MethodType(behaviour, spec), place, services)

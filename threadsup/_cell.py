@@ -11,14 +11,16 @@ what `Host` names is called by the worker's own thread; the rest by anybody's.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from threadsup import events
 from threadsup._errors import WorkerExited
 from threadsup._exits import Abandoned, Crashed, Exit, ExitReason, Normal, Shutdown
+from threadsup._links import Links
 from threadsup._policy.protocol import Event, Exited, Overdue, Started, StartFailed
-from threadsup._runtime import process
+from threadsup._runtime import clock, process
 from threadsup._runtime.actor import COUNTERS, Life
 from threadsup._runtime.context import Context, Place, StopToken
 from threadsup._runtime.ending import Ending
@@ -27,19 +29,20 @@ from threadsup._runtime.interrupt import Guard, load
 from threadsup._runtime.mailbox import Mailbox, Token
 from threadsup._runtime.pykka_compat import Envelope
 from threadsup._runtime.ref import WorkerRef
+from threadsup._runtime.timers import Timers
 from threadsup._runtime.watch import WatchedHand
+from threadsup._services import Keeping, Services
 from threadsup._snapshot import Abandonment, WorkerStatistics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from threadsup._dead_letters import DeadLetters
     from threadsup._exits import ChildId
     from threadsup._policy.protocol import Fate, Signal
     from threadsup._policy.restart import NoRestart
     from threadsup._runtime.actor import Behaviour
-    from threadsup._runtime.side import Side
     from threadsup._specs import StageSpec, WorkerSpec
+    from threadsup._trace import Trace
 
 __all__ = ["Cell", "Keeping", "Services", "address_of"]
 
@@ -47,69 +50,6 @@ __all__ = ["Cell", "Keeping", "Services", "address_of"]
 def address_of(path: events.Path) -> ChildId:
     """Return the id of a worker for people: with its group or chain, if it has one."""
     return path[0] if len(path) == 1 else path  # type: ignore[return-value]
-
-
-class Services(Protocol):
-    """What a tree does for the cells and scopes in it."""
-
-    name: str
-    side: Side
-    dead_letters: DeadLetters
-    undelivered: int
-    """Messages that children which were removed did not handle."""
-
-    def post(self, call: Callable[[Any], None], argument: object) -> None:
-        """Have the supervisor's thread call it, before any request. From any thread."""
-
-    def request(
-        self, call: Callable[[Any], None], argument: object, promise: Future[bool] | None = None
-    ) -> None:
-        """Have the supervisor's thread call it. From any thread.
-
-        `promise` is who waits for the outcome; settled whatever happens.
-
-        Raises:
-            NotRunningError: the tree has ended or was never started.
-        """
-
-    def check_alive(self) -> None:
-        """Refuse what would wait for a tree that died in a fork.
-
-        Raises:
-            NotRunningError: this is the child of the fork.
-        """
-
-    def later(self, call: Callable[[Any], None], argument: object) -> None:
-        """Have the supervisor's thread, which this is, call it after what it is doing."""
-
-    def set_timer(self, owner: Any, key: ChildId | None, number: int, at: float | None) -> None:
-        """Set the one timer of `owner` and `key`."""
-
-    def publish(self, event: events.Event) -> None:
-        """Tell subscribers and the log. From any thread."""
-
-    def settle(self, future: Any, value: Any = None, error: BaseException | None = None) -> None:
-        """Settle a future without running code of users in this thread."""
-
-    def zombie_made(self, life: Life, left: Abandonment) -> None:
-        """Count a thread that was abandoned."""
-
-    def zombie_ended(self, life: Life) -> None:
-        """Count one that has ended after all."""
-
-    @property
-    def too_many_zombies(self) -> bool:
-        """Whether more of them run than the tree bears."""
-
-
-class Keeping(Protocol):
-    """The scope a cell belongs to."""
-
-    def take(self, event: Event) -> None:
-        """Step."""
-
-    def request_stop_of(self, cell: Cell, *, drain: bool) -> Future[bool]:
-        """Have the child stopped for good. From any thread."""
 
 
 class Cell:
@@ -128,10 +68,10 @@ class Cell:
         if spec.interrupt:
             load()
         self.id = spec.id
-        self.path = path
-        """Its ids from the supervisor down, as events name it."""
-        self.address = address_of(path)
-        self._scope_id = path[0] if len(path) > 1 else None
+        self.path = services.prefix + path
+        """Its ids from the tree down, as events name it."""
+        self.address = address_of(self.path)
+        self._scope_id = address_of((*services.prefix, path[0])) if len(path) > 1 else None
         """The id of its group or chain, if it has one."""
         self.spec = spec
         self.target = spec.target
@@ -154,11 +94,10 @@ class Cell:
         self._services = services
         self._lock = threading.Lock()
         """Guards the counts over past lives."""
-        self._past = dict.fromkeys(COUNTERS, 0)
+        self._past: Counter[str] = Counter()
         self._zombies: list[Life] = []
         self._ending = Ending(services)
-        self.wait = self._ending.wait
-        self.monitor = self._ending.monitor
+        self.links = Links(self, services)
 
     # -- what the scope decides -----------------------------------------------------
 
@@ -167,6 +106,7 @@ class Cell:
         self._fold()
         self._reopen()
         self._number = number
+        self.links.begin(number)
         token = StopToken(task=self.spec.kind == "task")
         context = Context(
             id=self.id,
@@ -175,6 +115,7 @@ class Cell:
             token=token,
             place=self._place,
             home=self.mailbox,
+            keeper=self,
         )
         life = Life(
             context,
@@ -186,16 +127,21 @@ class Cell:
         )
         self.life = life
         try:
-            self._launch(life)
+            up = self._launch(life)
         except (RuntimeError, MemoryError) as error:  # "can't start new thread"
             self.cause = error
             reason = Crashed(f"{type(error).__name__}: {error}")
             self._services.later(self.scope.take, StartFailed(self.id, number, reason))
+            return
+        if up:
+            # Before its end, which is a report; but not in this turn, which would last
+            # until all of ten thousand are started.
+            self._services.next(self.scope.take, Started(self.id, number))
 
-    def _launch(self, life: Life) -> None:
+    def _launch(self, life: Life) -> bool:
         if process.exiting():
             raise RuntimeError("the process is ending: nothing is started any more")
-        life.launch(self._make(life))
+        return life.launch(self._make(life))
 
     def _watched(self, number: int) -> WatchedHand | None:
         """Return the hand of a life with a time limit."""
@@ -253,6 +199,7 @@ class Cell:
     def down(self, number: int, reason: ExitReason, fate: Fate, why: NoRestart | None) -> None:
         """Note the end of a life and what becomes of the child."""
         self._ending.down(Exit(self.id, number, reason, fate != "restarts"))
+        self.links.end(number, reason, restarts=fate == "restarts")
         if self._hand is not None:
             self._hand.end()
         if self.life is not None:
@@ -265,25 +212,30 @@ class Cell:
 
     def decided(self, fate: Fate, why: NoRestart | None) -> None:
         """Close or shut the mailbox of a child that is down."""
-        text = str(why) if why is not None else "it has ended"
-        if fate == "gone":
-            self.lose(self.mailbox.close(text), text)
-        elif fate == "held":
-            self.mailbox.shut(text)
-        self._ending.decided(Exit(self.id, 0, Normal(), final=True))
+        mailbox = self.mailbox
+        if fate == "held" or not mailbox.is_closed:  # else it was told before, by its scope
+            text = str(why) if why is not None else "it has ended"
+            if fate == "gone":
+                self.lose(mailbox.close(text), text)
+            elif fate == "held":
+                mailbox.shut(text)
+        if not self._ending.is_told:
+            self._ending.decided(Exit(self.id, 0, Normal(), final=True))
 
     def orphaned(self, error: BaseException) -> None:
         """Go down without the scope, which has failed."""
         text = "its supervisor has failed"
         if self.life is not None:
-            self.life.ask_to_stop(Shutdown(), monotonic() + self.spec.shutdown)
+            self.life.ask_to_stop(Shutdown(), clock.monotonic() + self.spec.shutdown)
         self._ending.fail(error)
+        self.links.end(self._number, Crashed(f"{type(error).__name__}: {error}"), restarts=False)
         self.lose(self.mailbox.close(text), text)
 
     def mark_forked(self, why: str) -> None:
         """Refuse everything: this is the child of a fork. Takes no lock."""
         self._lock = threading.Lock()  # whoever held the other does not exist here
         self._ending.mark_forked(why)
+        self.links.mark_forked()
         self.mailbox.poison(why)
 
     def _reopen(self) -> None:
@@ -338,6 +290,8 @@ class Cell:
             self._services.zombie_ended(life)
         else:
             self.cause = cause
+            if type(event) is Exited and self.links.is_paid(life.number):
+                event = event._replace(paid=True)
             self.scope.take(event)
 
     def dead_letter(
@@ -346,7 +300,7 @@ class Cell:
         message: Any,
         reason: str,
         error: str,
-        traceback: str,
+        traceback: str | Trace,
     ) -> None:
         """Record a message that failed."""
         self._services.dead_letters.add(
@@ -363,7 +317,20 @@ class Cell:
             events.CallbackFailed(self._services.name, events.now(), self.path, what)
         )
 
+    def make_timers(self) -> Timers:
+        """Return the timers of a life; for its context."""
+        put = self.mailbox.put_token
+        return Timers(self._services, lambda due: put(Token(arrived=due)))
+
     # -- Keeper: called through the ref ---------------------------------------------
+
+    def wait(self, timeout: float | None) -> ExitReason | None:
+        """Wait for the final end; `None` when the time is up first."""
+        return self._ending.wait(timeout)
+
+    def monitor(self, fn: Callable[[Exit], object]) -> Callable[[], None]:
+        """Have `fn` called at each exit, and now if the child is over."""
+        return self._ending.monitor(fn)
 
     @property
     def alive(self) -> bool:
@@ -394,8 +361,7 @@ class Cell:
                 self.life = None
 
     def _add_up(self, life: Life) -> None:
-        for name, count in life.counts().items():
-            self._past[name] += count
+        self._past.update(life.counts())
 
     @property
     def in_hand(self) -> int:
@@ -406,26 +372,33 @@ class Cell:
     def counts(self) -> dict[str, int]:
         """Return the sums of the counters over all lives."""
         with self._lock:
-            sums = dict(self._past)
-            lives = [*self._zombies, *([] if self.life is None else [self.life])]
-            for life in lives:
-                for name, count in life.counts().items():
-                    sums[name] += count
-        return sums
+            life = self.life
+            if life is not None and not self._past and not self._zombies:
+                return life.counts()  # as most: their first one, and all there is
+            sums = Counter(self._past)
+            for each in self._zombies if life is None else [*self._zombies, life]:
+                sums.update(each.counts())
+        return {name: sums[name] for name in COUNTERS}
 
-    def statistics(self) -> WorkerStatistics:
-        """Return the counts over all lives."""
-        mailbox, life = self.mailbox, self.life
+    def figures(self) -> tuple[int, int, int, int, int, int, int]:
+        """Return what begins its statistics, in their order: for sums over very many."""
+        mailbox = self.mailbox
         pending = mailbox.pending
         undelivered = mailbox.undelivered
         sums = self.counts()
-        return WorkerStatistics(
-            accepted=sums["taken"] + undelivered + pending,
-            handled=sums["handled"],
-            failed=sums["failed"] + sums["abandoned"],
-            undelivered=undelivered,
-            pending=pending,
-            restarts=max(0, self.incarnation - 1),
-            retried=sums["retried"],
-            in_hand_since=life.since if life is not None and life.hand else None,
+        return (
+            sums["taken"] + undelivered + pending,
+            sums["handled"],
+            sums["failed"] + sums["abandoned"],
+            undelivered,
+            pending,
+            max(0, self._number - 1),
+            sums["retried"],
         )
+
+    def statistics(self) -> WorkerStatistics:
+        """Return the counts over all lives."""
+        life = self.life
+        figures = self.figures()
+        since = life.since if life is not None and life.in_hand else None
+        return WorkerStatistics(*figures, since)

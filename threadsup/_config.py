@@ -33,6 +33,7 @@ from threadsup._specs.rules import ON_ERROR, SCOPE_RULES, misplaced
 from threadsup._specs.stage import STAGE_RULES, StageSpec, stage_problems
 from threadsup._specs.supervisor import (
     DEFAULTS_RULES,
+    NESTED_RULES,
     SUPERVISOR_RULES,
     ChildSpec,
     Defaults,
@@ -65,6 +66,12 @@ _BUILTIN_ERRORS = {
     for name, value in vars(builtins).items()
     if isinstance(value, type) and issubclass(value, BaseException)
 }
+_NESTED_RULES = {
+    "id": NESTED_RULES["name"],  # as all children have, though in a program it is the name
+    **{name: rule for name, rule in NESTED_RULES.items() if name != "name"},
+}
+_KINDS = ("worker", "group", "chain", "nested")
+"""The kinds of children, in the order they start."""
 _MEMBER_RULES = {name: rule for name, rule in WORKER_RULES.items() if name not in SCOPE_RULES}
 
 
@@ -114,21 +121,38 @@ class _Reader:
 
     def tree(self, tables: _Table) -> tuple[tuple[ChildSpec, ...], dict[str, Any]]:
         """Return the children, in the order they start, and the supervisor's options."""
-        self._known("", tables, ("supervisor", "worker", "group", "chain"))
+        self._known("", tables, ("supervisor", *_KINDS))
         options = self._supervisor(tables.get("supervisor", {}))
+        return self._children("", tables), options
+
+    def _children(self, path: str, tables: _Table) -> tuple[ChildSpec, ...]:
         children: list[tuple[ChildSpec, int | None]] = []
         ids = []
-        kinds: dict[str, Callable[[str, _Table], ChildSpec | None]]
-        kinds = {"worker": self._standalone, "group": self._group, "chain": self._chain}
-        for key, read in kinds.items():
-            for path, table in self._tables("", tables, key):
-                ids.append((path, _id_of(table)))
-                order = self._order(path, table)
-                child = read(path, table)
+        kinds: tuple[Callable[[str, _Table], ChildSpec | None], ...]
+        kinds = (self._standalone, self._group, self._chain, self._nested)
+        for key, read in zip(_KINDS, kinds, strict=True):
+            for place, table in self._tables(path, tables, key):
+                ids.append((place, _id_of(table)))
+                order = self._order(place, table)
+                child = read(place, table)
                 if child is not None:
                     children.append((child, order))
         self.problems += duplicates(ids)
-        return _arranged(children), options
+        return _arranged(children)
+
+    def _nested(self, path: str, table: _Table) -> SupervisorSpec | None:
+        start = len(self.problems)
+        options = self._options(path, table, _NESTED_RULES, "order", "defaults", *_KINDS)
+        self._check(path, _NESTED_RULES, options, needed="id")
+        self._significance(path, options)
+        if "defaults" in table:
+            options |= self._defaults(f"{path}.defaults", table["defaults"])
+        above, self._auto_shutdown = self._auto_shutdown, options.get("auto_shutdown", "never")
+        children = self._children(path, table)
+        self._auto_shutdown = above
+        if not self._fine_since(start):
+            return None
+        return SupervisorSpec(name=options.pop("id"), children=children, **options)
 
     def _supervisor(self, table: object) -> dict[str, Any]:
         path = "supervisor"

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, final
 
 from threadsup._runtime.clock import wall
 from threadsup._runtime.newest import Newest
+from threadsup._trace import TraceText
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from threadsup._exits import ChildId
+    from threadsup._trace import Trace
 
 __all__ = ["LIMIT", "DeadLetter", "DeadLetters"]
 
@@ -24,7 +26,7 @@ LIMIT = 1_000
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DeadLetter:
     """One message that was not handled, or not to the end."""
 
@@ -39,7 +41,7 @@ class DeadLetter:
     """Seconds since the epoch."""
     scope: ChildId | None = None
     """The group or chain it was for, `None` for a standalone worker."""
-    traceback: str = field(default="", repr=False)
+    traceback: TraceText = field(default=TraceText(), repr=False)
     """That of the error as text, cut to a bounded length; may be empty."""
     _claims: list[None] = field(
         default_factory=lambda: [None], init=False, repr=False, compare=False
@@ -75,7 +77,7 @@ class DeadLetters:
         reason: str,
         error: str = "",
         scope: ChildId | None = None,
-        traceback: str = "",
+        traceback: str | Trace = "",
     ) -> None:
         """Record one. Never blocks; from any thread."""
         self._letters.append(DeadLetter(message, to, reason, error, wall(), scope, traceback))

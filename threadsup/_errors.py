@@ -19,15 +19,18 @@ ThreadsupError
 │   └── Rejected                             a stage refused the item
 ├── CallingSelfError                       the call would wait for its own thread
 ├── NotRunningError                        the supervisor is not running
+├── BreakerOpen                            too many failures: try again in `retry_after` seconds
+├── PoolBroken(BrokenThreadPool)           the workers of a pool are gone: make a new one
 └── InternalError                          our bug: please report
 ```
 
-The two that Pykka has a word for are Pykka's as well, so its `except` clauses
-keep catching them.
+What Pykka or `concurrent.futures` has a word for is theirs as well, so `except` clauses
+written for them keep catching it.
 """
 
 from __future__ import annotations
 
+from concurrent.futures.thread import BrokenThreadPool
 from typing import TYPE_CHECKING
 
 import pykka
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from threadsup._exits import ExitReason
 
 __all__ = [
+    "BreakerOpen",
     "CallingSelfError",
     "DeliveryError",
     "DuplicateChildError",
@@ -46,6 +50,7 @@ __all__ = [
     "MailboxFull",
     "NoReply",
     "NotRunningError",
+    "PoolBroken",
     "Rejected",
     "ReplyError",
     "ReplyTimeout",
@@ -143,6 +148,21 @@ class NotRunningError(ThreadsupError, RuntimeError):
     def __init__(self, message: str, reason: ExitReason | None = None) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class BreakerOpen(ThreadsupError):
+    """The call was not made: too many before it have failed."""
+
+    retry_after: float
+    """Seconds until the next call is let through, to probe."""
+
+    def __init__(self, message: str, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class PoolBroken(ThreadsupError, BrokenThreadPool):
+    """The workers of a pool are gone for good, and what was not done never will be."""
 
 
 class InternalError(ThreadsupError):

@@ -8,9 +8,13 @@ It must not know who restarts whom, or what a worker is.
 
 from __future__ import annotations
 
-import traceback
 from dataclasses import dataclass
-from typing import TypeAlias, final
+from typing import TYPE_CHECKING, TypeAlias, final
+
+from threadsup._trace import TraceText, trace_of
+
+if TYPE_CHECKING:
+    from threadsup._trace import Trace
 
 __all__ = [
     "Abandoned",
@@ -22,7 +26,6 @@ __all__ = [
     "Shutdown",
     "WorkerExit",
     "describe_exception",
-    "format_traceback",
     "reason_of",
 ]
 
@@ -30,8 +33,6 @@ ChildId: TypeAlias = "str | int | tuple[str | int, ...]"
 """An id as users write it: text, a number, or a tuple of these."""
 
 _MESSAGE_LIMIT = 1_000
-_TRACEBACK_LIMIT = 16_000
-_FRAMES = 20
 
 
 @final
@@ -55,14 +56,20 @@ class Shutdown:
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Crashed:
     """An exception, of any kind, ended the worker."""
 
     error: str
     """The exception's type and message, cut to a bounded length."""
-    traceback: str = ""
+    traceback: TraceText = TraceText()  # noqa: RUF009 - a descriptor, which reads as `str`
     """The traceback as text, cut to a bounded length; may be empty."""
+
+    @property
+    def trace(self) -> str | Trace:
+        """The traceback, perhaps not written yet: to be passed on."""
+        trace: str | Trace = vars(self)["traceback"]
+        return trace
 
     def __str__(self) -> str:
         return f"crashed: {self.error}"
@@ -152,20 +159,6 @@ def describe_exception(error: BaseException) -> str:
     return f"{kind}: {_cut(text)}" if text else kind
 
 
-def format_traceback(error: BaseException) -> str:
-    """Return the traceback of `error` as text of bounded length; empty if it was never raised."""
-    if error.__traceback__ is None:
-        return ""
-    try:
-        lines = traceback.format_exception(error, limit=-_FRAMES)
-    except BaseException:  # noqa: BLE001 - as above, and __cause__ chains can be hostile too
-        lines = traceback.format_tb(error.__traceback__, limit=-_FRAMES)
-    text = "".join(lines)
-    if len(text) > _TRACEBACK_LIMIT:
-        text = f"... ({len(text)} characters)\n{text[-_TRACEBACK_LIMIT:]}"
-    return text
-
-
 def reason_of(error: BaseException) -> ExitReason:
     """Return the exit reason that leaving with `error` means.
 
@@ -176,4 +169,4 @@ def reason_of(error: BaseException) -> ExitReason:
         return error.reason
     if isinstance(error, SystemExit) and (error.code is None or error.code == 0):
         return Normal()
-    return Crashed(describe_exception(error), format_traceback(error))
+    return Crashed(describe_exception(error), trace_of(error))

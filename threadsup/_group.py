@@ -11,7 +11,7 @@ import random
 import threading
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, final, overload
 
 from threadsup._build import worker_cell
 from threadsup._errors import (
@@ -37,10 +37,17 @@ if TYPE_CHECKING:
 
     from threadsup._cell import Cell, Services
     from threadsup._exits import ChildId
+    from threadsup._runtime.future import Future
     from threadsup._runtime.ref import WorkerRef
     from threadsup._specs import Budget, GroupSpec, Handler, Routing, WorkerOptions, WorkerSpec
 
 __all__ = ["Group", "group_scope"]
+
+
+class _Keyed(TypedDict, total=False):
+    """What `routing="partition"` takes besides."""
+
+    key: object
 
 
 @final
@@ -212,6 +219,26 @@ class Group:
         """Send a message to one member. Never blocks; see `WorkerRef.tell_nowait`."""
         self._cell(id).mailbox.put_nowait(message)
 
+    @overload
+    def ask(
+        self, id: ChildId, message: Any, timeout: float | None = ..., *, block: Literal[False]
+    ) -> Future[Any]: ...
+
+    @overload
+    def ask(
+        self,
+        id: ChildId,
+        message: Any,
+        timeout: float | None = ...,
+        *,
+        block: Literal[True] = ...,
+    ) -> Any: ...
+
+    @overload
+    def ask(
+        self, id: ChildId, message: Any, timeout: float | None = ..., *, block: bool
+    ) -> Any | Future[Any]: ...
+
     def ask(
         self,
         id: ChildId,
@@ -219,7 +246,7 @@ class Group:
         timeout: float | None = ASK_TIMEOUT,
         *,
         block: bool = True,
-    ) -> Any:
+    ) -> Any | Future[Any]:
         """Send a message to one member and wait for the answer; see `WorkerRef.ask`."""
         return self._cell(id).ref.ask(message, timeout, block=block)
 
@@ -232,13 +259,14 @@ class Group:
         reached = 0
         for cell in self._scope.cells.values():
             try:
-                cell.mailbox.put_nowait(message)
+                reached += cell.mailbox.offer(message)
             except DeliveryError:
                 continue
-            reached += 1
         return reached
 
-    def tell_any(self, message: Any, routing: Routing = "round_robin", **key: Any) -> ChildId:
+    def tell_any(
+        self, message: Any, routing: Routing = "round_robin", **key: Unpack[_Keyed]
+    ) -> ChildId:
         """Send a message to one member, whichever. Never blocks.
 
         Args:
@@ -257,7 +285,7 @@ class Group:
             SpecError: the routing is unknown, or it and `key` do not fit.
             TypeError: the key is of none of these types.
         """
-        cells = tuple(self._scope.cells.values())
+        cells: tuple[Cell, ...] = tuple(self._scope.cells.values())
         full = False
         for index in candidates(
             routing,
@@ -267,15 +295,17 @@ class Group:
             load=lambda at: cells[at].mailbox.qsize(),
             **key,
         ):
+            cell = cells[index]
             try:
-                cells[index].mailbox.put_nowait(message)
+                taken = cell.mailbox.offer(message)
             except MailboxFull:
-                full = True
+                taken = False
             except MailboxClosed:
                 continue
-            else:
+            if taken:
                 self._next = index + 1
-                return cells[index].id
+                return cell.id
+            full = True
         if full:
             raise MailboxFull(f"no member of group {self.id!r} has room")
         raise MailboxClosed(f"no member of group {self.id!r} takes messages")

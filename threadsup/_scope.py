@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from threadsup import events
@@ -24,6 +23,7 @@ from threadsup._errors import (
     UnknownChildError,
 )
 from threadsup._exits import Abandoned
+from threadsup._policy.ledger import Ledger
 from threadsup._policy.protocol import (
     Answer,
     ChildDown,
@@ -51,7 +51,7 @@ from threadsup._runtime.clock import monotonic
 from threadsup._runtime.future import Future
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from threadsup._cell import Cell, Services
     from threadsup._exits import ChildId, ExitReason
@@ -79,18 +79,21 @@ class Driver(ABC):
         Whoever hears one is to find everything as it says: who was removed is gone.
         """
         self.state, actions = step(self.state, event, monotonic())
-        answers = []
+        answers: list[Answer] = []
         for action in actions:
-            match action:
-                case Tell(Answer() as answer):
-                    answers.append(answer)
-                case _:
-                    self._do(action)
+            if type(action) is not Tell:
+                self._do(action)
+            elif type(action.notice) is Answer:
+                answers.append(action.notice)
+            else:
+                self.told(action.notice)
         for answer in answers:
             self.answer(answer.token, answer.outcome)
 
     def _do(self, action: Action) -> None:
         match action:
+            case SetTimer(key, number, at):
+                self.services.set_timer(self, key, number, at)
             case Start():
                 self.start(action)
             case Signal():
@@ -99,12 +102,8 @@ class Driver(ABC):
                 self.interrupt(key)
             case Fence():
                 self.fence(action)
-            case SetTimer(key, number, at):
-                self.services.set_timer(self, key, number, at)
             case GiveUp():
                 self.gave_up(action)
-            case Tell(notice):
-                self.told(notice)
 
     @abstractmethod
     def start(self, start: Start) -> None:
@@ -200,7 +199,7 @@ class WorkerScope(Driver):
         self._not_started: Cell | None = None
         """The last worker that did not start; it may be forgotten already."""
         given = dict(cells)
-        self.cells: Mapping[ChildId, Cell] = MappingProxyType({c.id: c for c in given})
+        self.cells: Ledger[ChildId, Cell] = Ledger.of({cell.id: cell for cell in given})
         for cell in given:
             cell.scope = self
         self.state = new_scope(rules, {cell.id: rule for cell, rule in given.items()})
@@ -208,12 +207,12 @@ class WorkerScope(Driver):
     def take_in(self, cell: Cell) -> None:
         """Have the cell in the table: it is added, or about to be."""
         cell.scope = self
-        self.cells = MappingProxyType({**self.cells, cell.id: cell})
+        self.cells = self.cells.put(cell.id, cell)
 
     def drop(self, cell: Cell) -> None:
         """Have the cell out of the table, if it is there: it was not added."""
-        left = {key: other for key, other in self.cells.items() if other is not cell}
-        self.cells = MappingProxyType(left)
+        if self.cells.get(cell.id) is cell:
+            self.cells = self.cells.without(cell.id)
 
     # -- requests, from any thread --------------------------------------------------
 
@@ -297,28 +296,24 @@ class WorkerScope(Driver):
                 if why is NoRestart.START_FAILED:
                     self._not_started = cell
                 cell.down(number, reason, fate, why)
-                services.publish(
-                    events.WorkerEnded(
-                        services.name,
-                        events.now(),
-                        cell.path,
-                        number,
-                        reason,
-                        fate != "restarts",
-                        str(why or ""),
-                    )
+                final, text = fate != "restarts", "" if why is None else str(why)
+                ended = events.WorkerEnded(
+                    services.name, events.now(), cell.path, number, reason, final, text
                 )
+                if final or why is not None:
+                    services.publish(ended)
+                else:  # who comes back need not wait for the log
+                    services.later(services.publish, ended)
             case Decided(key, fate, why):
                 self.cells[key].decided(fate, why)
             case Restarting(key, reason, delay):
                 path = self.cells[key].path
-                services.publish(
-                    events.Restarting(services.name, events.now(), path, reason, delay)
-                )
+                restarting = events.Restarting(services.name, events.now(), path, reason, delay)
+                services.later(services.publish, restarting)  # behind the end, as above
             case Forgotten(key):
-                services.undelivered += self.cells[key].statistics().undelivered
-                left = {k: cell for k, cell in self.cells.items() if k != key}
-                self.cells = MappingProxyType(left)
+                services.undelivered += self.cells[key].mailbox.undelivered
+                services.names.forget(self.cells[key])
+                self.cells = self.cells.without(key)
             case Draining(key):
                 self.draining(key)
             case Up():

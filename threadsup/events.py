@@ -1,8 +1,9 @@
 """What happened: frozen facts, and who is told them.
 
 Owns the events a subscriber of a supervisor receives. It must not know who
-emits them. Every event names the child by `path`: the id of a standalone worker,
-group or chain, then the id of the member or stage, if it is about one.
+emits them. Every event names the child by `path`: the names of nested supervisors from
+the outermost in, the id of a standalone worker, group or chain, then the id of the
+member or stage, if it is about one.
 """
 
 from __future__ import annotations
@@ -48,13 +49,18 @@ class _Event:
 class SupervisorStarted(_Event):
     """All declared children are up."""
 
+    path: Path = ()
+    """Of a nested supervisor: which; else empty."""
+
 
 @final
 @dataclass(frozen=True, slots=True)
 class SupervisorEnded(_Event):
-    """The tree is down."""
+    """The tree is down; or a nested supervisor, for good or not."""
 
     reason: ExitReason
+    path: Path = ()
+    """Of a nested supervisor: which; else empty."""
 
 
 @final

@@ -32,6 +32,7 @@ from threadsup import (
     stage,
 )
 from threadsup._runtime import batching
+from threadsup._runtime.mailbox import Mailbox
 from threadsup._runtime.pause import Pause
 
 if TYPE_CHECKING:
@@ -109,22 +110,20 @@ def test_a_batch_is_complete_by_time(flow: MakeFlow) -> None:
     assert [item for batch in made.seen.items for item in batch] == ["alone", 0, 1, 2, 3, 4]
 
 
-class Timed:
-    """The mailbox of the stage, whose waits for the rest of a batch are seen and made."""
+def time(monkeypatch: pytest.MonkeyPatch, f: Flow, wait: Callable[[float], None]) -> None:
+    """Have the waits of the stage for the rest of a batch be seen, and made."""
+    mailbox = f.chain._line("batch").cells[0].mailbox
+    get = Mailbox.get
 
-    def __init__(self, f: Flow, wait: Callable[[float], None]) -> None:
-        self.mailbox = f.chain._line("batch").cells[0].mailbox
-        self._get = self.mailbox.get
-        self._wait = wait
-        self.mailbox.get = self.get
-
-    def get(self, block: bool = True, timeout: float | None = None) -> Any:
-        if timeout is None:
-            return self._get()
-        self._wait(timeout)
+    def timed(self: Mailbox, timeout: float | None = None) -> Any:
+        if self is not mailbox or timeout is None:
+            return get(self, timeout)
+        wait(timeout)
         if timeout == 0:
             raise Empty
-        return self._get(timeout=PATIENCE)
+        return get(self, PATIENCE)
+
+    monkeypatch.setattr(Mailbox, "get", timed)
 
 
 @pytest.mark.parametrize("rate", [None, Rate(1_000)], ids=["at any rate", "held to a rate"])
@@ -137,7 +136,7 @@ def test_those_that_come_later_do_not_put_off_the_first(
     waited: Recorder[float] = Recorder()
     made = Batches()
     f = flow(batched(made, 100, 60.0, rate=rate))
-    Timed(f, waited)
+    time(monkeypatch, f, waited)
     f.chain.tell(0)
     waited.wait_for(1)
     for number in (1, 2):
@@ -166,7 +165,7 @@ def test_a_batch_whose_time_is_up_in_a_pause_waits_for_its_end(
 
     monkeypatch.setattr(Pause, "park", parking)
     f = flow(batched(made, 100))
-    Timed(f, run_out)
+    time(monkeypatch, f, run_out)
     future = f.chain.submit(0)
     gate.wait_reached()
     f.chain.pause()

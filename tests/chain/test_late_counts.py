@@ -2,51 +2,56 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
-from tests.helpers import PATIENCE, Gate, Recorder
-from threadsup import stage
-from threadsup._runtime.stage import StageBehaviour
+from tests.helpers import PATIENCE, Gate
+from threadsup import events, stage
+from threadsup._runtime.actor import Life
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import pytest
 
     from tests.chain.conftest import MakeFlow
-    from threadsup._runtime.inlet import Inlet
 
 
 def same(item: Any) -> Any:
     return item
 
 
+class SlowHand(list[Any]):
+    """A hand whose thread stands at a gate when it has handled the item "slow"."""
+
+    gate: Gate
+    holders: list[threading.Thread]
+
+    def pop(self, index: Any = -1, /) -> Any:
+        raw = super().pop(index)
+        if raw == "slow":
+            self.holders.append(threading.current_thread())
+            self.gate.meet()
+        return raw
+
+
 def test_an_item_is_counted_by_a_thread_that_was_given_up_on(
     flow: MakeFlow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It had handled it, and comes to count it and to hand it on when its replica is gone."""
-    gate, counted = Gate("the counting"), Recorder[None]()
-    hander_on = StageBehaviour._hander_on
+    gate, holders = Gate("the counting"), list[threading.Thread]()
+    make = Life.__init__
 
-    def slow(self: StageBehaviour, inlet: Inlet) -> Callable[[Any, Any], None]:
-        hand_on = hander_on(self, inlet)
+    def with_hand(self: Life, *args: Any, **options: Any) -> None:
+        hand = SlowHand()
+        hand.gate, hand.holders = gate, holders
+        make(self, *args, **{**options, "hand": hand})
 
-        def at_the_gate(result: Any, raw: Any) -> None:
-            if result == "fast":
-                hand_on(result, raw)
-                return
-            gate.meet()
-            try:
-                hand_on(result, raw)
-            finally:
-                counted(None)
-
-        return at_the_gate
-
-    monkeypatch.setattr(StageBehaviour, "_hander_on", slow)
+    monkeypatch.setattr(Life, "__init__", with_hand)
     f = flow(
         stage(same, id="first", workers=2, shutdown=0.0),
         stage(same, id="last"),
+    )
+    f.events.wait_until(
+        lambda told: sum(type(each) is events.WorkerStarted for each in told) == 3, "stages"
     )
     for item in ("fast", "slow"):  # the first to the first, the other to the other
         f.chain.tell(item)
@@ -54,6 +59,7 @@ def test_an_item_is_counted_by_a_thread_that_was_given_up_on(
     f.chain.resize("first", 1)
     assert f.chain["first"].replicas == (("first", 0),)
     gate.open()
-    counted.wait_for(1)
+    (thread,) = holders
+    thread.join(PATIENCE)
     assert f.chain.drain(PATIENCE)
     assert f.items() == {"offered": 2, "completed": 2}

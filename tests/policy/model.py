@@ -336,7 +336,7 @@ def hold(world: World) -> None:
     assert all(scope.children[key].incarnation == number for key, number in lives.items())
     stopping = {key for key in live if scope.children[key].condition == "stopping"}
     starting = {key for key in live if scope.children[key].condition == "starting"}
-    assert scope.awaited <= stopping
+    assert set(scope.awaited) <= stopping
     next_one = next((key for key in scope.to_stop if key in live), None)
     if next_one is not None and not scope.holding:
         assert not together(scope), "all are asked"

@@ -53,7 +53,7 @@ def signature(world: World) -> Key:
         (key, c.rules.restart, c.condition, c.fate, ahead(c.due), c.incarnation == 0, *more(c))
         for key, c in scope.children.items()
     )
-    plan = (scope.phase, scope.to_stop, scope.awaited, scope.to_start, scope.launching)
+    plan = (scope.phase, scope.to_stop, frozenset(scope.awaited), scope.to_start, scope.launching)
     pause = (scope.paused, min(scope.streak, 2), ago(scope.last_restart))
     budget = tuple(ago(at) for at in scope.intensity.history)
     marks = (

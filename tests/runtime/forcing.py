@@ -1,7 +1,8 @@
 """Threads for the tests of the machinery, and the points at which to hold them.
 
-Owns running a function in a thread, as a worker too, and hearing when somebody is
-about to sleep. It must not know what is tested with it.
+Owns running a function in a thread, as a worker too, hearing when somebody is about to
+sleep, and seeing what is done with the queue of a mailbox. It must not know what is
+tested with it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import concurrent.futures
 import functools
 import threading
+from collections import deque
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tests.helpers import PATIENCE, Recorder
@@ -19,7 +21,17 @@ if TYPE_CHECKING:
 
     import pytest
 
-__all__ = ["Hostile", "Running", "note_sleepers", "run", "run_as_worker"]
+    from threadsup._runtime.mailbox import Mailbox
+
+__all__ = [
+    "Hostile",
+    "Running",
+    "Watched",
+    "note_idle",
+    "note_sleepers",
+    "run",
+    "run_as_worker",
+]
 
 T = TypeVar("T")
 
@@ -96,6 +108,68 @@ def note_sleepers(
         return sleep_until(self, end)
 
     monkeypatch.setattr(Wakeup, "sleep_until", noting)
+    return noted
+
+
+class Watched(deque[Any]):
+    """The queue of a mailbox, with something called at what is done with it.
+
+    It takes the place of the one that is there, with what is in it; so before a consumer
+    begins, which keeps what it uses for every message.
+    """
+
+    def __init__(
+        self,
+        mailbox: Mailbox,
+        *,
+        looked: Callable[[], object] | None = None,
+        taken: Callable[[Any], object] | None = None,
+        appended: Callable[[Any], object] | None = None,
+    ) -> None:
+        super().__init__(mailbox.queue)
+        self._looked, self._taken, self._appended = looked, taken, appended
+        is_open = mailbox.is_open
+        mailbox.queue = self
+        mailbox.qsize = self.__len__
+        mailbox._append = self.append
+        if is_open:
+            mailbox._push = mailbox._append
+
+    def __len__(self) -> int:
+        seen = super().__len__()
+        if self._looked is not None:
+            self._looked()
+        return seen
+
+    def popleft(self) -> Any:
+        raw = super().popleft()
+        if self._taken is not None:
+            self._taken(raw)
+        return raw
+
+    def append(self, raw: Any, /) -> None:
+        super().append(raw)
+        if self._appended is not None:
+            self._appended(raw)
+
+
+def note_idle(
+    mailbox: Mailbox, then: Callable[[], object] | None = None
+) -> Recorder[threading.Thread]:
+    """Record which thread has found nothing to take, and is registered to be woken.
+
+    `then()` is called in it, before it looks once more.
+    """
+    noted: Recorder[threading.Thread] = Recorder()
+
+    class Sleepers(list[Any]):
+        def append(self, wake: Any, /) -> None:
+            super().append(wake)
+            noted(threading.current_thread())
+            if then is not None:
+                then()
+
+    mailbox.sleepers = Sleepers(mailbox.sleepers)
     return noted
 
 

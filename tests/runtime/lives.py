@@ -10,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tests.helpers import Gate, Recorder
+from tests.runtime.forcing import Watched
 from threadsup._exits import Shutdown
 from threadsup._runtime.actor import Life
 from threadsup._runtime.context import Context, StopToken
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from threadsup._exits import ExitReason
+    from threadsup._runtime.actor import Behaviour
 
 __all__ = [
     "BUSY",
@@ -111,23 +113,23 @@ class Lives:
     ) -> Life:
         """Begin the next life as a handler's; it is up when this returns."""
         life = self.make(hand=hand)
-        life.launch(HandlerBehaviour(life, fn, (), {}, reply_errors=reply_errors))
-        return self._up(life)
+        return self.launch(life, HandlerBehaviour(life, fn, (), {}, reply_errors=reply_errors))
 
     def worker(self, target: Callable[..., Any], *, wait: bool = True) -> Life:
         """Begin the next life as that of a `Worker` class."""
         life = self.make("worker")
-        life.launch(WorkerBehaviour(life, target, (), {}, reply_errors=False))
-        return self._up(life) if wait else life
+        behaviour = WorkerBehaviour(life, target, (), {}, reply_errors=False)
+        return self.launch(life, behaviour, wait=wait)
 
     def task(self, fn: Callable[..., Any], *, hand: Any = None) -> Life:
         """Begin the next life as a task's."""
         life = self.make("task", hand)
-        life.launch(TaskBehaviour(life, fn, (), {}))
-        return self._up(life)
+        return self.launch(life, TaskBehaviour(life, fn, (), {}))
 
-    def _up(self, life: Life) -> Life:
-        self.host.ups.wait_until(lambda ups: life in ups, "start")
+    def launch(self, life: Life, behaviour: Behaviour, *, wait: bool = True) -> Life:
+        """Begin a life; wait until it says that it is up, unless it is at once."""
+        if not life.launch(behaviour) and wait:
+            self.host.ups.wait_until(lambda ups: life in ups, "start")
         return life
 
     def ask(self, message: Any) -> Future[Any]:
@@ -221,13 +223,10 @@ def is_current(life: Life | None) -> bool:
 def hold_taken(lives: Lives) -> Gate:
     """Hold the first life when it has taken something and not yet looked at it."""
     gate = Gate("what was taken")
-    get = lives.mailbox.get
 
-    def held(*, timeout: float | None = None) -> Any:
-        raw = get(timeout=timeout)
+    def held(_: Any) -> None:
         if is_current(lives.all[0]):
             gate.meet()
-        return raw
 
-    lives.mailbox.get = held  # type: ignore[assignment]
+    Watched(lives.mailbox, taken=held)
     return gate

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.helpers import Recorder
-from tests.runtime.forcing import Hostile
+from tests.runtime.forcing import Hostile, note_idle
 from tests.runtime.lives import BUSY, Busy, Lives
 from threadsup._errors import WorkerExited
 from threadsup._exits import Crashed, ExitReason, Normal, Shutdown, WorkerExit
@@ -360,15 +360,9 @@ class Payload:
 def test_an_idle_life_keeps_no_message_and_no_result_alive(asked: bool) -> None:
     """Who waits for the next message has let go of the last one."""
     lives = Lives()
-    waits: Recorder[None] = Recorder()
-    get = lives.mailbox.get
-
-    def noted() -> Any:
-        waits(None)
-        return get()
-
-    lives.mailbox.get = noted  # type: ignore[assignment]
+    handled: Recorder[int] = Recorder()
     left: list[weakref.ref[Payload]] = []
+    note_idle(lives.mailbox, lambda: handled(len(left)))
 
     def handle(message: Payload) -> Payload:
         result = Payload()
@@ -380,7 +374,7 @@ def test_an_idle_life_keeps_no_message_and_no_result_alive(asked: bool) -> None:
         lives.ask(Payload()).result(5)
     else:
         lives.mailbox.put(Payload())
-    waits.wait_for(2)
+    handled.wait_until(lambda noted: 2 in noted, "sleep behind the message")
     gc.collect()  # without the GIL, who drops an object last need not be who frees it
     assert [ref() for ref in left] == [None, None]
     lives.stop(life)

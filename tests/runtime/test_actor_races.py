@@ -7,7 +7,6 @@ once, and the counts of all lives add up.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -181,11 +180,11 @@ def test_a_token_taken_at_the_fence_keeps_its_place() -> None:
 def test_two_lives_that_reach_for_one_message_do_not_both_get_it() -> None:
     """The one that was given up on finds it gone, and leaves."""
 
-    class Returned(deque[Any]):
-        def popleft(self) -> Any:
+    class Returned(list[Any]):
+        def pop(self, index: Any = -1, /) -> Any:
             if is_current(lives.all[0]):
                 gate.meet()
-            return super().popleft()
+            return super().pop(index)
 
     lives = Lives()
     gate = Gate("what was given back")

@@ -226,7 +226,7 @@ def test_a_sender_is_woken_behind_tokens(sleepers: Recorder[Wakeup]) -> None:
 def test_a_token_that_is_just_put_is_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """Counted, and not yet in the queue, it does not pass for a message that was taken."""
     mailbox = full(1)
-    lock, enqueue = mailbox._lock, mailbox._enqueue
+    lock, enqueue = mailbox._lock, Mailbox._enqueue
     looking = Gate("the look of a sender")
     looking.open()
 
@@ -240,13 +240,13 @@ def test_a_token_that_is_just_put_is_no_room(monkeypatch: pytest.MonkeyPatch) ->
 
     senders: list[Running[bool]] = []
 
-    def put(raw: Any) -> None:
+    def put(_: Mailbox, raw: Any) -> None:
         senders.append(run(mailbox.offer, "more"))
         looking.wait_reached(2)
-        enqueue(raw)
+        enqueue(mailbox, raw)
 
     mailbox._lock = Seen()  # type: ignore[assignment]
-    monkeypatch.setattr(mailbox, "_enqueue", put)
+    monkeypatch.setattr(Mailbox, "_enqueue", put)
     assert mailbox.put_token(END)
     assert not senders[0].result()
     assert mailbox.pending == 1

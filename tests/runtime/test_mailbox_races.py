@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.helpers import Gate, Recorder
-from tests.runtime.forcing import note_sleepers, run
+from tests.runtime.forcing import Watched, note_sleepers, run
 from threadsup._errors import MailboxClosed, MailboxFull
 from threadsup._runtime.mailbox import WAKE, Mailbox, Token
 
@@ -52,17 +52,15 @@ def hold_put(mailbox: Mailbox, *, after: bool) -> Gate:
 
 def hold_look(mailbox: Mailbox, number: int) -> Gate:
     """Hold a sender after the `number`th time that it reads how full the mailbox is."""
-    gate, look, looks = Gate(), mailbox.qsize, 0
+    gate, looks = Gate(), 0
 
-    def held() -> int:
+    def held() -> None:
         nonlocal looks
-        seen = look()
         looks += 1
         if looks == number:
             gate.meet()
-        return seen
 
-    mailbox.qsize = held
+    Watched(mailbox, looked=held)
     return gate
 
 
@@ -307,7 +305,7 @@ def test_a_wakeup_for_room_that_somebody_else_took_is_waited_on(
     mailbox = fill(Mailbox("box", 1))
     sender = run(mailbox.put, "new")
     sleepers.wait_for(1)
-    wakeup: Wakeup = mailbox.senders.popleft()
+    wakeup: Wakeup = mailbox.senders.pop(0)
     wakeup.set()
     sleepers.wait_for(2)
     assert len(mailbox.senders) == 1
@@ -440,10 +438,10 @@ def test_nobody_waits_for_ever(capacity: int) -> None:
 def test_what_a_life_that_was_given_up_on_takes_from_a_closer_is_its() -> None:
     """A message that was given back is taken by one of them, whoever looked first."""
 
-    class Raced(deque[Any]):
-        def popleft(self) -> Any:
+    class Raced(list[Any]):
+        def pop(self, index: Any = -1, /) -> Any:
             if len(self) > 1:
-                return super().popleft()
+                return super().pop(index)
             self.clear()  # the other one, in this very moment
             raise IndexError
 

@@ -89,9 +89,7 @@ class Stages:
     def begin(self, fn: Callable[[Any], Any] = same, hand: Any = None) -> Life:
         """Begin the next life of the stage."""
         life = self.lives.make("stage", hand)
-        life.launch(StageBehaviour(life, *self._parts, function=fn))
-        self.lives.host.ups.wait_until(lambda ups: life in ups)
-        return life
+        return self.lives.launch(life, StageBehaviour(life, *self._parts, function=fn))
 
     def take(self) -> Any:
         """Take out of the next mailbox, and wake whoever waits for that room."""

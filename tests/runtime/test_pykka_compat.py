@@ -182,6 +182,40 @@ def test_a_plain_future_refuses_a_second_answer() -> None:
         plain.set_exception((ValueError, BOOM, None))
 
 
+def test_a_plain_future_has_no_result_until_it_is_settled() -> None:
+    """By `_result` one can see whether `get` would wait; a future makes others of its class."""
+    plain = pykka.ThreadingFuture[int]()
+    assert plain._result is None
+    assert type(plain.map(str)) is pykka.ThreadingFuture
+    plain.set(None)
+    assert plain._result is not None
+
+
+def test_a_ref_makes_futures_by_the_actors_class() -> None:
+    """`ActorRef.ask` calls `_create_future`, of the class."""
+
+    class Other(Counter):
+        @staticmethod
+        def _create_future() -> Future[Any]:
+            return Future()
+
+    future = Setup(Other).actor.actor_ref.ask("message", block=False)
+    assert type(future) is Future
+
+
+def test_the_registry_is_a_list_behind_a_lock() -> None:
+    """In the order of registering; the lock is one that its thread may take again."""
+    refs = [Setup().actor.actor_ref for _ in range(2)]
+    with pykka.ActorRegistry._actor_refs_lock:
+        for ref in refs:
+            pykka.ActorRegistry.register(ref)
+        assert type(pykka.ActorRegistry._actor_refs) is list
+        assert pykka.ActorRegistry._actor_refs == refs
+        for ref in refs:
+            pykka.ActorRegistry.unregister(ref)
+    assert pykka.ActorRegistry._actor_refs == []
+
+
 # -- building -------------------------------------------------------------------------
 
 
@@ -220,7 +254,7 @@ def test_a_proxy_to_itself_works() -> None:
     setup.handle_next()
     assert inner.get(timeout=0) == 2
     outside.add.defer(3)
-    assert type(setup.mailbox._queue.get()) is pykka.messages.ProxyCall
+    assert type(setup.mailbox.get()) is pykka.messages.ProxyCall
 
 
 def test_the_class_stays_as_it_is() -> None:
@@ -328,7 +362,7 @@ def test_an_inbox_is_empty_when_its_mailbox_is() -> None:
     assert setup.inbox.empty()
     setup.actor.actor_ref.tell(1)
     assert not setup.inbox.empty()
-    with pytest.raises(RuntimeError, match="read by its supervisor"):
+    with pytest.raises(RuntimeError, match="a loop of ours"):
         setup.inbox.get()
 
 

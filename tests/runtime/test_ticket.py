@@ -108,7 +108,7 @@ def test_what_comes_back_before_the_last_look_is_found() -> None:
 
     events.before = arm_for_the_last_look
     assert returned.take() is ticket
-    assert returned.waiter is None
+    assert not returned.waiters
 
 
 def test_a_worker_that_is_asked_to_stop_leaves_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +120,7 @@ def test_a_worker_that_is_asked_to_stop_leaves_the_wait(monkeypatch: pytest.Monk
     token.ask(Shutdown(), float("inf"))
     with pytest.raises(WorkerExit):
         taking.result()
-    assert returned.waiter is None
+    assert not returned.waiters
 
 
 def test_what_comes_back_to_a_closed_stream_is_let_go() -> None:

@@ -324,8 +324,8 @@ def test_a_stop_after_the_wait_is_parked_wakes_it(monkeypatch: pytest.MonkeyPatc
         waiting.result()
 
 
-def test_a_wakeup_that_woke_nobody_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A `set` that took the waiter, poked just before, for awake is not lost."""
+def test_a_wakeup_before_the_wait_is_parked_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Brought about between the look and the sleep: the bell has rung, and rings no other."""
     gate, sleepers = Gate(), note_sleepers(monkeypatch)
     park = StopToken._park
 
@@ -334,10 +334,33 @@ def test_a_wakeup_that_woke_nobody_is_seen(monkeypatch: pytest.MonkeyPatch) -> N
         return park(self, wakeup, end, give_way=give_way)
 
     monkeypatch.setattr(StopToken, "_park", late)
+    wakeup, token = Wakeup(), handler()
+    waiting = run_as_worker(token, wakeup.wait)
+    gate.wait_reached()
+    wakeup.set()
+    gate.open()
+    assert waiting.result()
+    assert len(sleepers) == 1
+    assert not run_as_worker(token, Wakeup().wait, 0).result()
+
+
+def test_a_wakeup_that_finds_the_waiter_poked_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Woken by a poke and not looking yet, it sees at its look what has happened meanwhile."""
+    gate, sleepers = Gate(), note_sleepers(monkeypatch)
+    sleep_until = Wakeup.sleep_until
+
+    def late(self: Wakeup, end: float) -> bool:
+        woken = sleep_until(self, end)
+        gate.meet()
+        return woken
+
+    monkeypatch.setattr(Wakeup, "sleep_until", late)
     wakeup = Wakeup()
     waiting = run_as_worker(handler(), wakeup.wait)
+    sleepers.wait_for(1)
+    wakeup.poke()
     gate.wait_reached()
-    wakeup.happened = True  # all that such a set() does
+    wakeup.set()
     gate.open()
     assert waiting.result()
     assert len(sleepers) == 1

@@ -17,7 +17,8 @@ from threadsup._exits import Crashed, Normal, Shutdown, WorkerExit
 from threadsup._runtime.context import current, sleep
 from threadsup._runtime.mailbox import Mailbox
 from threadsup._runtime.pykka_compat import Envelope
-from threadsup._runtime.worker import HandlerBehaviour, PykkaBehaviour, WorkerBehaviour, receive
+from threadsup._runtime.pykka_worker import PykkaBehaviour
+from threadsup._runtime.worker import HandlerBehaviour, WorkerBehaviour, receive
 from threadsup._specs import Worker
 
 if TYPE_CHECKING:

@@ -288,7 +288,7 @@ def test_a_start_that_is_interrupted_leaves_nothing_up(
     def interrupted() -> bool:
         raise error
 
-    monkeypatch.setattr(tree._root.up, "result", interrupted)
+    monkeypatch.setattr(tree._up, "result", interrupted)
     with pytest.raises(error):
         tree.start()
     assert tree.name not in threadsup.running()
@@ -353,11 +353,11 @@ def test_a_thread_that_cannot_be_started_in_a_restart_is_tried_again(
     """Each attempt is a restart of the budget, after a pause (F72)."""
     real, tries = Life.launch, Recorder[int]()
 
-    def launch(self: Life, behaviour: Any) -> None:
+    def launch(self: Life, behaviour: Any) -> bool:
         tries(self.number)
         if self.number in {2, 3}:
             raise RuntimeError("can't start new thread")
-        real(self, behaviour)
+        return real(self, behaviour)
 
     monkeypatch.setattr(Life, "launch", launch)
     tree = supervisor(backoff=threadsup.Backoff.none()).start()

@@ -65,14 +65,14 @@ def test_the_life_of_a_tree_is_told_in_order(supervisor: MakeSupervisor) -> None
         ("WorkerStarted", ("w",), 1),
         ("WorkerStarted", ("g", "m"), 1),
         ("WorkerStarted", ("c", "s", 0), 1),
-        ("SupervisorStarted", None, None),
+        ("SupervisorStarted", (), None),
         ("WorkerEnded", ("w",), 1),
         ("Restarting", ("w",), None),
         ("WorkerStarted", ("w",), 2),
         ("WorkerEnded", ("c", "s", 0), 1),
         ("WorkerEnded", ("g", "m"), 1),
         ("WorkerEnded", ("w",), 2),
-        ("SupervisorEnded", None, None),
+        ("SupervisorEnded", (), None),
     ]
     assert tree.history() == tuple(told.items)
     crash, restarting = told.items[4:6]

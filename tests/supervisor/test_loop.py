@@ -12,6 +12,7 @@ from tests.helpers import PATIENCE, Gate, Recorder
 from tests.supervisor.trees import outcome, taken, together
 from threadsup import Backoff, NotRunningError, handler, stage, worker_spec
 from threadsup._runtime.clock import monotonic
+from threadsup._runtime.mailbox import Mailbox
 from threadsup._supervisor.loop import Loop
 
 if TYPE_CHECKING:
@@ -216,18 +217,21 @@ def test_a_call_that_raises_ends_the_loop_and_is_told(running: Running) -> None:
         loop.request(running.log, "late")
 
 
-def test_an_idle_tree_does_nothing(supervisor: MakeSupervisor) -> None:
+def test_an_idle_tree_does_nothing(
+    supervisor: MakeSupervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without a timer it waits without a limit, and no message wakes it (row 44; F76)."""
     waits: Recorder[float | None] = Recorder()
     tree = supervisor()
     loop = tree._services.loop
-    get = loop.inbox.get
+    get = Mailbox.get
 
-    def counted(timeout: float | None = None) -> Any:
-        waits(timeout)
-        return get() if timeout is None else get(timeout=timeout)
+    def counted(self: Mailbox, timeout: float | None = None) -> Any:
+        if self is loop.inbox:
+            waits(timeout)
+        return get(self, timeout)
 
-    loop.inbox.get = counted  # type: ignore[assignment]
+    monkeypatch.setattr(Mailbox, "get", counted)
     ref = tree.add_worker(handler(act), id="w")
     group = tree.add_group("g", [worker_spec(handler(act), id="m")])
     chain = tree.add_chain("c", [stage(act), stage(act)])

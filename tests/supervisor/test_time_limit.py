@@ -91,7 +91,8 @@ def late(tree: Supervisor, monkeypatch: pytest.MonkeyPatch) -> Late:
 
     def pass_(*path: ChildId) -> None:
         clock.advance(LIMIT)
-        hand = tree._root.scopes[path[0]].cells[path[-1]]._hand
+        cells = (c for c in tree._root.all_cells() if c.path[0] == path[0] and c.id == path[-1])
+        hand = next(cells)._hand
         assert hand is not None
         tree._services.post(hand.take, None)
 

@@ -45,7 +45,17 @@ __all__ = ["Chain", "chain_scope"]
 class Chain(Members, Graph, Letters):
     """Stages in order. From `add_chain` and `chain(id)`; for any thread."""
 
-    __slots__ = ("_closed", "_ledger", "_links", "_lock", "_place", "_scope", "_services", "spec")
+    __slots__ = (
+        "_closed",
+        "_head",
+        "_ledger",
+        "_links",
+        "_lock",
+        "_place",
+        "_scope",
+        "_services",
+        "spec",
+    )
 
     def __init__(
         self, spec: ChainSpec, budget: Budget, supervisor: Any, services: Services
@@ -73,6 +83,8 @@ class Chain(Members, Graph, Letters):
         self._scope = ChainScope(spec.id, rules, lines, services)
         self._scope.set_lines(lines)
         self._scope.facade = self
+        self._head = lines[0].inlet
+        """How items get into its first stage: at hand, for every item needs it."""
         self._scope.changes = Changes(self._scope)
         self._scope.changes.entry = spec.rate
         self._lock = threading.RLock()
@@ -126,6 +138,15 @@ class Chain(Members, Graph, Letters):
             MailboxClosed: the chain is closed or has ended.
             UnknownChildError: there is no such stage.
         """
+        if at is None and timeout is None:  # as most are told: what follows is calls dearer
+            try:
+                self._head.put(item)
+            except BadKey as bad:
+                raise bad.error from None
+            except MailboxClosed:
+                pass  # for good, or not: see `_send`
+            else:
+                return
         self._send(item, at, timeout)
 
     def tell_nowait(self, item: Any, at: ChildId | None = None) -> None:
@@ -148,19 +169,10 @@ class Chain(Members, Graph, Letters):
         `WorkerExited` if the item was never handled. Blocks and raises as `tell`.
         """
         future: Future[Any] = Future()
-        self._send(Envelope(item, future), at, timeout)
+        self.tell(Envelope(item, future), at, timeout)
         return future
 
     def _send(self, raw: Any, at: ChildId | None, timeout: float | None) -> None:
-        if at is None and timeout is None:  # as most are sent: there is nothing to keep
-            try:
-                self._scope.lines[0].inlet.put(raw)
-            except BadKey as bad:
-                raise bad.error from None
-            except MailboxClosed:
-                pass  # for good, or not: see below
-            else:
-                return
         end, left = None if timeout is None else monotonic() + timeout, timeout
         while True:
             inlet = self.inlet if at is None else self._line(at).inlet
@@ -232,12 +244,12 @@ class Chain(Members, Graph, Letters):
             )
 
     def _offer(self, raw: Any) -> bool:
-        inlet = self.inlet
+        inlet = self._head
         boxes = inlet.boxes
         try:
             return inlet.offer(raw)
         except MailboxClosed:
-            if boxes is inlet.boxes and inlet is self.inlet:
+            if boxes is inlet.boxes and inlet is self._head:
                 raise
             return False  # as above: to be offered again, in vain at worst
         except BadKey as bad:  # the failure of this item alone
@@ -303,6 +315,7 @@ class Chain(Members, Graph, Letters):
 
     def head_changed(self) -> None:
         """Keep a chain that is closed closed: another stage is the first one. For its scope."""
+        self._head = self._scope.lines[0].inlet
         with self._lock:
             if self._closed:
                 self._shut("the chain is closed")

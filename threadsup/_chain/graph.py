@@ -170,7 +170,7 @@ class Graph:
     def _join(self, future: Future[bool] | None) -> None:
         """Have the last stage do what is said now. In the supervisor's thread."""
         links, scope = self._links, self._scope
-        lines = {cell.line for cell in scope.cells.values()}  # type: ignore[attr-defined]
+        lines = {cell.line for cell in scope.cells.values()}
         for line in {*lines, scope.lines[-1]}:
             # One that was removed finishes what it has.
             if line is scope.lines[-1] or (line.removed and line.next is None):

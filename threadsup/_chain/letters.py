@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from threadsup._cell import address_of
 from threadsup._checks import seconds, shown
 from threadsup._dead_letters import DeadLetter
 from threadsup._errors import DeliveryError, SpecError, UnknownChildError
@@ -129,7 +130,7 @@ class Letters(ABC):
         return len(sent)
 
     def _is_ours(self, letter: DeadLetter) -> bool:
-        return letter.scope == self.spec.id
+        return letter.scope == address_of((*self._services.prefix, self.spec.id))
 
     def _check_letters(self, letters: tuple[Any, ...]) -> None:
         problems = []
@@ -150,7 +151,7 @@ class Letters(ABC):
 
 
 def _stage_of(letter: DeadLetter) -> ChildId:
-    return letter.to[1]  # type: ignore[index]
+    return letter.to[-1]  # type: ignore[index]
 
 
 def _told(errors: list[Exception], sent: int) -> Exception:

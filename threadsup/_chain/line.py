@@ -95,7 +95,7 @@ class StageLine:
         """These three: of the last stage, what its outlets do with results."""
         self._timings: Timings | None = None
         self.inlet = Inlet(
-            address_of((chain.id, self.id)),
+            address_of((*services.prefix, chain.id, self.id)),
             spec.routing,
             ledger,
             pick=partial(_pick, spec.routing),
@@ -129,7 +129,8 @@ class StageLine:
         """Make one more replica, not yet sent to; its number is the lowest that is free."""
         taken = {cell.number for cell in self.cells}
         number = next(n for n in range(len(taken) + 1) if n not in taken)
-        mailbox = Mailbox(address_of((self._chain.id, self.id)), self.capacity, self.on_full)
+        address = address_of((*self._services.prefix, self._chain.id, self.id))
+        mailbox = Mailbox(address, self.capacity, self.on_full)
         outlet = Outlet(self._ledger, None, None, _pass_token)
         cell = StageCell(self, number, self._chain.id, mailbox, outlet, self._place, self._services)
         self.cells = tuple(sorted((*self.cells, cell), key=lambda each: each.number))

@@ -193,7 +193,7 @@ class Scaler:
         services, line = self._scope.services, self._line
         after = len(line.linked)
         if after != before:
-            path = (self._scope.id, line.id)
+            path = (*services.prefix, self._scope.id, line.id)
             services.publish(events.Scaled(services.name, events.now(), path, before, after, why))
         if not self._works:
             self._sleep()

@@ -17,6 +17,7 @@ from threadsup._policy.autoscale import Autoscale
 from threadsup._policy.restart import NoRestart
 from threadsup._runtime.aside import Aside
 from threadsup._runtime.emission import close_all
+from threadsup._runtime.pykka_worker import PykkaStageBehaviour
 from threadsup._runtime.stage import StageBehaviour
 from threadsup._runtime.timings import Timings
 from threadsup._runtime.worker import WorkerBehaviour, with_arguments
@@ -77,7 +78,8 @@ class StageCell(Cell):
         call = spec.target, spec.args, spec.kwargs
         if spec.kind == "stage":
             return StageBehaviour(*parts, function=with_arguments(*call))
-        return StageBehaviour(*parts, worker=WorkerBehaviour(life, *call, reply_errors=False))
+        kind = PykkaStageBehaviour if spec.kind == "pykka" else WorkerBehaviour
+        return StageBehaviour(*parts, worker=kind(life, *call, reply_errors=False))
 
     # -- for the scope --------------------------------------------------------------
 

@@ -11,11 +11,11 @@ takes with frozen dataclasses.
 from __future__ import annotations
 
 from math import inf
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from threadsup._exits import ExitReason, Normal
 from threadsup._policy.intensity import Intensity
+from threadsup._policy.ledger import Ledger
 
 if TYPE_CHECKING:
     from threadsup._exits import ChildId
@@ -69,11 +69,11 @@ class Scope(NamedTuple):
     """
 
     rules: ScopeRules
-    children: MappingProxyType[ChildId, Child] = MappingProxyType({})
+    children: Ledger[ChildId, Child] = Ledger.of({})
     phase: Phase = "new"
     to_stop: tuple[ChildId, ...] = ()
     """Still to be asked to stop, last declared first."""
-    awaited: frozenset[ChildId] = frozenset()
+    awaited: Ledger[ChildId, bool] = Ledger.of({})
     """Asked, and not down yet."""
     to_start: tuple[ChildId, ...] = ()
     """To be started when all that has to go down is down, first declared first."""

@@ -44,9 +44,14 @@ class Endings(Errands):
             self.go_down(reason, self.fate)
         self.end_errand(key, "start_failed")  # whoever waited for it knows; the scope goes on
 
-    def restart_from(self, key: ChildId, reason: ExitReason) -> None:
-        """Grant the restart that a crash or a failed start asks for, or give up."""
-        self.intensity, allowed = self.intensity.record(self.now)
+    def restart_from(self, key: ChildId, reason: ExitReason, *, paid: bool = False) -> None:
+        """Grant the restart that a crash or a failed start asks for, or give up.
+
+        One that is paid for goes with a restart that was granted, and waits for its pause.
+        """
+        allowed = paid
+        if not paid:
+            self.intensity, allowed = self.intensity.record(self.now)
         if not allowed:
             fate: Fate = "restarts" if self.rules.escalate else "gone"
             self.change(key, condition="failed")
@@ -59,6 +64,9 @@ class Endings(Errands):
         self.down(key, reason, "restarts")
         order = (other for other, child in self.children.items() if not child.retired)
         self.plan(affected(self.rules.strategy, order, key, self.place))
+        if paid:
+            self.tell(Restarting(key, reason, 0.0))
+            return
         # A quiet time as long as the window makes the next pause a first one again.
         if self.now - self.last_restart > self.rules.max_seconds:
             self.streak = 0
@@ -79,10 +87,10 @@ class Endings(Errands):
 
     def went_down(self, key: ChildId, child: Child, reason: ExitReason) -> None:
         """Handle the end of a child that was to go down: it costs no budget."""
-        self.awaited -= {key}
+        self.awaited.pop(key, None)
         temporary = child.rules.restart == "temporary"
         if self.stopped:
-            self.down(key, reason, self.outlook(key), NoRestart.SCOPE_STOPPING)
+            self.down(key, reason, self.outlook(child), NoRestart.SCOPE_STOPPING)
         elif child.errands and (child.retired or child.errands[0].verb != "add"):
             self.errand_stopped(key, child, reason)
         elif child.retired:
@@ -187,7 +195,7 @@ class Endings(Errands):
                 self.errand_stopped(key, child, None)
             else:
                 self.decide(key, "gone", NoRestart.CHAIN_ENDED)
-        going = {*self.to_stop, *behind} - self.awaited
+        going = {*self.to_stop, *behind}.difference(self.awaited)
         self.to_stop = self.live_reversed(key for key in self.children if key in going)
         if len(behind) == len(keys):
             self.go_down(reason, "gone")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from threadsup._policy.book import Child
 from threadsup._policy.plan import Plan
 from threadsup._policy.restart import NoRestart
+from threadsup._policy.turn import without
 
 if TYPE_CHECKING:
     from threadsup._exits import ChildId, ExitReason
@@ -63,9 +64,11 @@ class Errands(Plan):
                 return "unknown"
         if beside is not None and self.children[beside].retired:
             return "not_running"  # the chain has ended there
-        behind = [self.children.popitem() for _ in range(len(self.children) - at)]
-        self.children[key] = Child(rules)
-        self.children.update(reversed(behind))
+        if at == len(self.children):
+            self.children[key] = Child(rules)
+        else:
+            entries = [*self.children.items()]
+            self.children = dict([*entries[:at], (key, Child(rules)), *entries[at:]])
         return None
 
     def errand(self, request: Request) -> None:
@@ -96,7 +99,7 @@ class Errands(Plan):
         if request.verb == "restart_child" and key in self.to_start and self.ordered:
             self.unpause()
             return  # due anyway, in its place; that start answers it
-        self.to_start = tuple(other for other in self.to_start if other != key)
+        self.to_start = without(self.to_start, key)
         if not child.live:
             self.errand_stopped(key, child, None)
         else:
@@ -110,7 +113,7 @@ class Errands(Plan):
 
     def errand_stopped(self, key: ChildId, child: Child, reason: ExitReason | None) -> None:
         """Go on with an errand whose child is down now (`None`: it was before)."""
-        verb, fate = child.errands[0].verb, self.outlook(key)
+        verb, fate = child.errands[0].verb, self.outlook(child)
         if fate == "restarts":
             if reason is not None:
                 self.down(key, reason, fate)

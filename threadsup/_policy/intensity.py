@@ -12,7 +12,7 @@ the systems that have such a window; here they are as in OTP, but for the last:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import final
 
 __all__ = ["Intensity"]
@@ -41,9 +41,9 @@ class Intensity:
         recent = self.history[: self.max_restarts]
         if recent and recent[-1] < oldest:  # in a storm all are in, and there may be thousands
             recent = tuple(at for at in recent if at >= oldest)
-        after = replace(self, history=(now, *recent))
+        after = Intensity(self.max_restarts, self.max_seconds, (now, *recent))
         return after, len(after.history) <= self.max_restarts
 
     def fresh(self) -> Intensity:
         """Return the same budget with nothing spent."""
-        return replace(self, history=())
+        return Intensity(self.max_restarts, self.max_seconds)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from threadsup._exits import Shutdown
 from threadsup._policy.protocol import Over, Signal, Start, Up
 from threadsup._policy.restart import NoRestart
-from threadsup._policy.turn import Turn
+from threadsup._policy.turn import Turn, without
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,7 +37,8 @@ def leaves(child: Child) -> bool:
     """Return whether a scope that goes down forgets this child."""
     if child.rules.restart == "temporary":
         return True
-    return any(errand.verb in {"add", "remove_child"} for errand in child.errands)
+    errands = child.errands
+    return bool(errands) and any(errand.verb in {"add", "remove_child"} for errand in errands)
 
 
 class Plan(Turn):
@@ -48,7 +49,7 @@ class Plan(Turn):
         wanted = set(keys)
         if len(wanted) > 1:
             self.overran = self.overran and bool(self.awaited)
-            going = {*self.to_stop, *wanted} - self.awaited
+            going = {*self.to_stop, *wanted}.difference(self.awaited)
             self.to_stop = self.live_reversed(key for key in self.children if key in going)
         back = {key for key in wanted if self.children[key].rules.restart != "temporary"}
         for key in back:
@@ -66,7 +67,7 @@ class Plan(Turn):
         self.paused = False
         self.to_start = ()
         asked = {key for key, child in self.children.items() if child.condition == "stopping"}
-        self.awaited = frozenset(asked)
+        self.awaited = dict.fromkeys(asked, True)
         self.to_stop = self.live_reversed(key for key in self.children if key not in asked)
         self.press()
 
@@ -108,22 +109,22 @@ class Plan(Turn):
     def ask_to_stop(self) -> None:
         """Ask the next ones: those of one place together, place after place."""
         together, asked, passed = self.together, [], 0
-        places = {self.place(key) for key in self.awaited}
+        places = set() if together else {self.place(key) for key in self.awaited}
         for key in self.to_stop:
             if self.children[key].live:  # or it ended by itself before it was its turn
-                place = self.place(key)
-                if not together and places - {place}:
-                    break
-                places.add(place)
+                if not together:
+                    place = self.place(key)
+                    if places - {place}:
+                        break
+                    places.add(place)
                 asked.append(key)
                 self.signal(key, drain=self.drain)
             passed += 1
         self.to_stop = self.to_stop[passed:]
-        self.awaited |= {*asked}
+        self.awaited.update(dict.fromkeys(asked, True))
 
-    def outlook(self, key: ChildId) -> Fate:
+    def outlook(self, child: Child) -> Fate:
         """Return what becomes of a child when it is down, as it stands now."""
-        child = self.children[key]
         temporary = child.rules.restart == "temporary"
         if self.stopped:
             return "gone" if leaves(child) else self.fate
@@ -135,15 +136,16 @@ class Plan(Turn):
         """Ask a child to stop, or one that was asked before to be quicker about it."""
         child = self.children[key]
         by = inf if drain else min(self.now + child.rules.shutdown, self.by)
+        since = child.since
         if child.condition != "stopping":
-            self.change(key, condition="stopping", since=self.now)
+            since = self.now
         elif child.interrupted or drain or (by >= child.due and not child.draining):
             return
-        child = self.change(key, draining=drain)
         asked = self.verdict if isinstance(self.verdict, Shutdown) else Shutdown()
-        fate = self.outlook(key)
-        self.actions.append(Signal(key, child.incarnation, asked, fate, by, drain))
-        self.set_timer(key, by)
+        fate, number = self.outlook(child), child.incarnation
+        self.actions.append(Signal(key, number, asked, fate, by, drain))
+        self.time(key, number, child.due, by)
+        self.change(key, condition="stopping", since=since, draining=drain, due=by)
 
     def press(self) -> None:
         """Tell those who were asked to stop that there is less time than they think."""
@@ -154,14 +156,14 @@ class Plan(Turn):
     def launch(self, key: ChildId, fate: Fate) -> None:
         """Start an incarnation; `fate` becomes of the child if it does not come up."""
         if key in self.to_stop:  # it ended before it was its turn, and starts by hand
-            self.to_stop = tuple(other for other in self.to_stop if other != key)
-        number = self.children[key].incarnation + 1
-        child = self.change(
-            key, condition="starting", incarnation=number, fate="restarts", since=self.now
-        )
+            self.to_stop = without(self.to_stop, key)
+        child, now = self.children[key], self.now
+        number, due = child.incarnation + 1, now + child.rules.start_timeout
         self.actions.append(Start(key, number, fate))
-        if child.rules.start_timeout < inf:
-            self.set_timer(key, self.now + child.rules.start_timeout)
+        self.time(key, number, child.due, due)
+        self.change(
+            key, condition="starting", incarnation=number, fate="restarts", since=now, due=due
+        )
 
     def over(self) -> None:
         self.phase = "down"
@@ -170,7 +172,7 @@ class Plan(Turn):
             for errand in child.errands:
                 done = errand.verb in {"stop_child", "remove_child"}
                 self.answer(errand, "ok" if done else "not_running")
-            self.decide(key, self.outlook(key), NoRestart.SCOPE_STOPPING)
+            self.decide(key, self.outlook(child), NoRestart.SCOPE_STOPPING)
             if child.errands:
                 self.change(key, errands=())
             if leaves(child):

@@ -30,13 +30,13 @@ budget. What is asked of a child by hand (`errands`) runs beside the plan.
 from __future__ import annotations
 
 from math import inf
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from threadsup._exits import Abandoned
 from threadsup._policy.book import Child, Scope
 from threadsup._policy.endings import Endings
 from threadsup._policy.intensity import Intensity
+from threadsup._policy.ledger import Ledger
 from threadsup._policy.protocol import (
     Action,
     ChildRules,
@@ -48,7 +48,6 @@ from threadsup._policy.protocol import (
     Overdue,
     Request,
     ScopeRules,
-    SetTimer,
     Started,
     StartFailed,
 )
@@ -73,8 +72,7 @@ LAST_CALL = 0.5
 
 def new_scope(rules: ScopeRules, children: Mapping[ChildId, ChildRules]) -> Scope:
     """Return a scope that has not been started, its children in declared order."""
-    book = {key: Child(rule) for key, rule in children.items()}
-    return Scope(rules, MappingProxyType(book))
+    return Scope(rules, Ledger.of({key: Child(rule) for key, rule in children.items()}))
 
 
 def step(scope: Scope, event: Event, now: float) -> tuple[Scope, list[Action]]:
@@ -113,8 +111,8 @@ class _Step(Endings):
         child = self.current(key, incarnation)
         if child is None or child.condition != "starting":
             return  # asked to stop while it was starting: its end is on the way
+        self.time(key, incarnation, child.due, inf)
         self.change(key, condition="up", due=inf)
-        self.actions.append(SetTimer(key, incarnation, None))
         self.tell(ChildUp(key, incarnation))
         self.landed(key)
         self.end_errand(key, "ok")
@@ -134,7 +132,7 @@ class _Step(Endings):
         elif why := self.refused(child, event):
             self.ended_for_good(key, child, reason, why)
         else:
-            self.restart_from(key, reason)
+            self.restart_from(key, reason, paid=event.paid)
 
     def expected(self, key: ChildId, child: Child) -> bool:
         """Whether the child is to go down, be it that it was not asked yet."""
@@ -211,7 +209,8 @@ class _Step(Endings):
             return
         for key, child in self.children.items():
             condition: Condition = "restarting" if child.incarnation else "new"
-            self.change(key, condition=condition, retired=False)
+            if child.retired or child.condition != condition:
+                self.change(key, condition=condition, retired=False)
         self.phase = "starting"
         self.came_up = self.gave_up = self.overran = self.hurried = self.drain = False
         self.holding = False

@@ -30,9 +30,9 @@ from __future__ import annotations
 import threading
 from heapq import heappop, heappush
 from math import inf
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol, final
 
+from threadsup._runtime.clock import monotonic
 from threadsup._runtime.lanes import carried
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from threadsup._runtime.bundle import Bundle
 from threadsup._runtime.future import Future
 from threadsup._runtime.mailbox import Token
 from threadsup._runtime.pykka_compat import Envelope
-from threadsup._runtime.serving import attend, begin, put_down, see_to, take_back
+from threadsup._runtime.serving import attend, see_to
+from threadsup._runtime.taking import begin, put_down, take_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -188,7 +189,7 @@ def _deliver_all(
     left: BaseException | None = None
     while rest:
         try:
-            life.attempts, raw, result = rest.popleft()
+            life.attempts, raw, result = rest.pop(0)
         except IndexError:
             break  # fenced meanwhile, and settled
         life.since = monotonic() - each_took

@@ -8,15 +8,15 @@ does.
 Waiting for room is a figure of two steps on each side: a sender puts itself into
 `senders` and looks at the queue then, a consumer takes from the queue and looks at
 `senders` then. What has to see each other passes through the lock of the queue or of a
-deque, so nothing here rests on the order in which a processor makes plain stores
+list, so nothing here rests on the order in which a processor makes plain stores
 visible.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 from abc import ABC, abstractmethod
-from collections import deque
 from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from threadsup._exits import ChildId
     from threadsup._runtime.bundle import Tried
+    from threadsup._runtime.run import Run
 
 __all__ = ["Bounded"]
 
@@ -46,19 +47,22 @@ class Bounded(Lanes, ABC):
         "half",
         "hand",
         "id",
+        "run",
         "senders",
     )
 
     def __init__(self, id: ChildId, capacity: int | None) -> None:
         super().__init__()
         self.id = id
-        self.senders: deque[Wakeup] = deque()
+        self.senders: list[Wakeup] = []
         """Who waits for room; the consumer looks at it after every `get`."""
         self.elsewhere: Callable[[Any, float | None], None] | None = None
         """Where else to put, `put(message, timeout)`, for who waits for room here: it is
         one of several by now."""
         self.hand: list[Any] = []
         """What its consumer has in hand: the list itself, for others to look at."""
+        self.run: Run | None = None
+        """The batch its consumer has taken, which is beside the queue."""
         self._capacity = capacity
         self._reserved = 0
         """Places of the capacity that are taken by what is not in the queue."""
@@ -106,7 +110,7 @@ class Bounded(Lanes, ABC):
         Raises:
             IndexError: there is none.
         """
-        attempts, raw = self.returned.popleft()
+        attempts, raw = self.returned.pop(0)
         if type(raw) is not Token:
             with self._lock:
                 self._hold_place(raw, -1)
@@ -142,13 +146,16 @@ class Bounded(Lanes, ABC):
     def pending(self) -> int:
         """Messages queued and not taken; exact when nobody is putting or taking."""
         with self._lock:
-            return max(0, self._messages() + len(self.returned) + len(self.gathered))
+            taken = 0 if self.run is None else self.run.waiting
+            return max(0, self._messages() + taken + len(self.returned) + len(self.gathered))
 
     @property
     def load(self) -> int:
         """About how much there is to do: what is queued, and what is in hand."""
         # That a token counts for a message does no harm.
-        return self.qsize() + len(self.returned) + len(self.gathered) + len(self.hand)
+        run = self.run
+        taken = len(self.hand) if run is None else len(self.hand) + run.in_hand + run.waiting
+        return self.qsize() + len(self.returned) + len(self.gathered) + taken
 
     # -- waiting ----------------------------------------------------------------------
 
@@ -208,16 +215,24 @@ class Bounded(Lanes, ABC):
         """Tell whether a put, or an `inner` hand-on, need not wait for room."""
         return self._refuses(inner=inner) or not self._is_full()
 
-    def _is_full(self) -> bool:
-        limit = self._limit
+    def room(self) -> int:
+        """Return for how many more messages there is room; many, where there is no bound."""
+        limit = self._limit  # first: what is released meanwhile is no room twice
         if limit is None:
+            return sys.maxsize
+        spare = 0 if self.run is None else self.run.spare
+        return max(0, limit - self._messages() + spare)
+
+    def _is_full(self) -> bool:
+        if self._limit is None:
             return False
-        full = self._messages() >= limit
-        if not full and self.tokens:
-            # A token that is counted and not yet in the queue looks like room. Consumers
-            # put one behind their messages every so often: one sender is to be exact.
+        full = not self.room()
+        if not full and (self.tokens or self.run is not None):
+            # A token that is counted and not yet in the queue looks like room, and so does
+            # a batch that is just being taken. Consumers put one behind their messages
+            # every so often: one sender is to be exact.
             with self._lock:
-                full = self._messages() >= limit
+                full = not self.room()
         return full
 
     def wake_senders(self) -> None:
@@ -229,13 +244,21 @@ class Bounded(Lanes, ABC):
         if self._limit is not None and (messages := self._messages()) <= self.half:
             self._wake(self._limit - messages)
 
+    def wait(self, end: float | None = None) -> Any:
+        raw = Lanes.wait(self, end)
+        # Who found it full while the consumer was about to wake is not to wait until half
+        # of it is free: the consumer had nothing to do, and this may keep it for long.
+        if self.senders and self._limit is not None:
+            self._wake(self._limit - self._messages())
+        return raw
+
     def _wake(self, count: int | None = None) -> None:
         # Never by asking first whether there is anybody: only taking out passes
-        # through the lock of the deque, by which a sender that has just come is seen,
+        # through the lock of the list, by which a sender that has just come is seen,
         # or sees what has just changed.
         try:
             while count is None or count > 0:
-                self.senders.popleft().set()
+                self.senders.pop(0).set()
                 count = None if count is None else count - 1
         except IndexError:
             return

@@ -1,6 +1,6 @@
 """Which worker is this thread, was it asked to stop, and what does it wait for.
 
-Owns the thread-local context, the stop token of an incarnation and `Wakeup`, the
+Owns the context of each thread, the stop token of an incarnation and `Wakeup`, the
 one way in which anything of this library waits. It must not know mailboxes,
 actors or supervisors.
 
@@ -15,15 +15,21 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from math import inf
+from queue import Empty, SimpleQueue
+from threading import get_ident
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol, final
 
 from threadsup._exits import Shutdown, WorkerExit
+from threadsup._runtime import clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from threadsup._errors import WorkerExited
     from threadsup._exits import ChildId, ExitReason
+    from threadsup._runtime.owed import Owed
+    from threadsup._runtime.timers import Timer, Timers
 
 __all__ = [
     "Context",
@@ -33,32 +39,27 @@ __all__ = [
     "current",
     "enter",
     "leave",
+    "leave_all",
     "sleep",
 ]
 
 _LONGEST = threading.TIMEOUT_MAX
 
 
-class _Local(threading.local):
-    context: Context | None = None
-
-
-_local = _Local()
+_contexts: dict[int, Context] = {}
+"""Whose a thread is, by its ident. A `threading.local` makes objects of several kinds in
+each thread, and a free-threaded build takes a page of memory for each kind."""
 
 
 @final
 class Wakeup:
-    """Something one thread waits for and another one brings about, once.
+    """Something one thread waits for and another one brings about, once."""
 
-    `_lock` is held while the waiter sleeps and released to wake it: it is a
-    binary semaphore, not a guard.
-    """
-
-    __slots__ = ("_lock", "happened")
+    __slots__ = ("_bell", "happened")
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._lock.acquire()
+        # Not a lock: free-threaded 3.13 spins in one before it sleeps.
+        self._bell: SimpleQueue[None] = SimpleQueue()
         self.happened = False
 
     def set(self) -> None:
@@ -68,10 +69,7 @@ class Wakeup:
 
     def poke(self) -> None:
         """Wake the waiter to look again, without anything having happened."""
-        try:
-            self._lock.release()
-        except RuntimeError:
-            return  # awake already: two wake-ups before it looks are one
+        self._bell.put(None)
 
     def wait(self, timeout: float | None = None, *, give_way: bool = False) -> bool:
         """Wait until it has happened; return whether it has.
@@ -82,12 +80,17 @@ class Wakeup:
         time for stopping, then raises `WorkerExit`.
         """
         end = inf if timeout is None else monotonic() + timeout
-        context = _local.context
+        context = current()
         if context is None:
             while not self.happened and self.sleep_until(end):
                 pass
             return self.happened
         return context.token.wait(self, end, give_way=give_way)
+
+    def pass_time(self, seconds: float, give_way: bool = False) -> bool:
+        """Wait as `wait`, by the clock that a test may move; `True` also says to look at it."""
+        with clock.alarm(clock.monotonic() + seconds, self.set) as rings:
+            return self.wait(None if rings else seconds, give_way=give_way)
 
     def sleep_until(self, end: float) -> bool:
         """Sleep until poked (`True`) or until `end` on the monotonic clock (`False`).
@@ -95,9 +98,11 @@ class Wakeup:
         `True` also says to look again: a platform may sleep for weeks at most.
         """
         left = end - monotonic()
-        if left <= 0:
-            return self._lock.acquire(blocking=False)
-        return self._lock.acquire(timeout=min(left, _LONGEST)) or left > _LONGEST
+        try:
+            self._bell.get(timeout=min(max(left, 0.0), _LONGEST))
+        except Empty:
+            return left > _LONGEST
+        return True
 
 
 @final
@@ -130,17 +135,17 @@ class StopToken:
         """Whether there is something to see to before the next message: one word for
         the loop to look at, instead of one for each of a stop, a pause and a limit."""
         self.by = inf
-        """When the time for stopping is up, on the monotonic clock."""
+        """When the time for stopping is up, on the monotonic clock of `time`."""
         self.fenced = False
         """Whether the incarnation was given up on: every wait of it ends."""
         self.reason: ExitReason = Shutdown()
 
     def ask(self, reason: ExitReason, by: float) -> None:
-        """Ask the incarnation to stop until `by`. Never blocks for long."""
+        """Ask the incarnation to stop until `by` on the clock. Never blocks for long."""
         with self._lock:
             self.asked = self.look = True
             self.reason = reason
-            self.by = min(self.by, by)
+            self.by = min(self.by, clock.as_real(by))
             parked = self._parked  # once: the end of a wait clears it without the lock
             if parked is not None:
                 parked.poke()
@@ -190,10 +195,7 @@ class StopToken:
                     self._told = True
                     raise WorkerExit(self.reason)
             self._parked = wakeup
-            # Looked at again behind `_lock`, which orders it: free-threaded 3.13 marks
-            # a lock as held only after taking it, and a set() in between, after a
-            # poke(), finds it free and wakes nobody.
-            return -inf if wakeup.happened else min(end, self.by)
+            return min(end, self.by)
 
     @property
     def leaves(self) -> bool:
@@ -214,6 +216,16 @@ class _Receiver(Protocol):
     def reply(self, value: object) -> None: ...
 
 
+class _Keeper(Protocol):
+    @property
+    def ref(self) -> Any: ...
+
+    @property
+    def links(self) -> Any: ...
+
+    def make_timers(self) -> Timers: ...
+
+
 @final
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -228,7 +240,22 @@ class Place:
 class Context:
     """What a worker may know of itself; from `threadsup.current()`."""
 
-    __slots__ = ("_place", "home", "id", "incarnation", "kind", "starting", "tasks", "token")
+    __slots__ = (
+        "_keeper",
+        "_over",
+        "_place",
+        "_timers",
+        "bell",
+        "home",
+        "id",
+        "incarnation",
+        "kind",
+        "owed",
+        "own",
+        "starting",
+        "tasks",
+        "token",
+    )
 
     def __init__(
         self,
@@ -239,6 +266,7 @@ class Context:
         token: StopToken,
         place: Place | None = None,
         home: object = None,
+        keeper: _Keeper | None = None,
     ) -> None:
         self.id = id
         """The worker's id in its supervisor, group or chain."""
@@ -250,9 +278,20 @@ class Context:
         """Its mailbox: by it a ref sees that it is asked by its own worker."""
         self.starting = True
         """Whether its start code has not returned yet."""
+        self.bell: SimpleQueue[None] | None = SimpleQueue()
+        """What wakes its thread where that sleeps for a message; `None` while it does.
+        Made by who starts it, for what `_contexts` says of kinds."""
         self.tasks: _Receiver | None = None
         """Of a task: how it reads its mailbox."""
+        self.own: Any = None
+        """Of a callback module: what its instance reaches the machinery by."""
+        self.owed: Owed | None = None
+        """Of a worker that may answer later: whom."""
         self._place = place or Place()
+        self._keeper = keeper
+        self._timers: list[Timers] = []
+        """None until there is one to set."""
+        self._over = False
 
     @property
     def supervisor(self) -> Any:
@@ -276,6 +315,12 @@ class Context:
         return self._place
 
     @property
+    def ref(self) -> Any:
+        """Its own `WorkerRef`; `None` of a stage, which is sent items and no messages."""
+        self._reach()
+        return None if self._keeper is None or self._place.chain is not None else self._keeper.ref
+
+    @property
     def stopping(self) -> bool:
         """Whether the worker was asked to stop."""
         return self.token.asked
@@ -290,23 +335,110 @@ class Context:
             raise RuntimeError("reply() is for tasks; a handler answers with what it returns")
         self.tasks.reply(value)
 
+    # -- links ------------------------------------------------------------------------
+
+    def link(self, ref: Any) -> None:
+        """End with another worker, and have it end with this one. Never blocks for long.
+
+        When either ends, by a crash, a stop or an abandonment, the other is asked to end
+        with that reason and is restarted, or not, by its own rules; a normal end is no
+        reason. Of several that end so in one scope only the first costs budget. The other
+        worker may be of any supervisor of this process. A link lasts for these two
+        incarnations: make it where a worker starts. Linking twice, or to oneself, is
+        linking once, or not at all.
+
+        Args:
+            ref: The `WorkerRef` of the other one, which is to be alive.
+
+        Raises:
+            WorkerExit: the other one is not alive, so this one ends at once.
+            TypeError: `ref` is no `WorkerRef`.
+            RuntimeError: this worker has no supervisor.
+        """
+        self._reach()
+        self._kept().links.link(self.incarnation, ref)
+
+    def unlink(self, ref: Any) -> None:
+        """Take a link away; there is no notice of it after that. Never blocks for long.
+
+        Raises:
+            TypeError: `ref` is no `WorkerRef`.
+            RuntimeError: this worker has no supervisor.
+        """
+        self._kept().links.unlink(self.incarnation, ref)
+
+    def _kept(self) -> _Keeper:
+        if self._keeper is None:
+            raise RuntimeError(f"{self.id!r} has no supervisor")
+        return self._keeper
+
+    # -- timers -----------------------------------------------------------------------
+
+    def send_after(self, seconds: float, message: Any) -> Timer:
+        """Have `message` come to this worker's mailbox in `seconds`. Never blocks.
+
+        As one that was told, in its turn, full mailbox or not; in a stage, as an item that
+        begins there. A restart and the end of the worker cancel it.
+
+        Raises:
+            ValueError: `seconds` is no finite number of 0 or more.
+        """
+        return self._own_timers().send_after(seconds, message)
+
+    def every(self, seconds: float, message: Any) -> Timer:
+        """Have `message` come every `seconds`, the first time in `seconds`. Never blocks.
+
+        As with `send_after`; never two at once: those that come due while one is queued
+        are one with it. The next one is at a multiple of the period: it never drifts.
+
+        Raises:
+            ValueError: `seconds` is no finite number above 0.
+        """
+        return self._own_timers().every(seconds, message)
+
+    def _own_timers(self) -> Timers:
+        self._reach()
+        if not self._timers:
+            self._timers.append(self._kept().make_timers())
+            # After: who ends it sees them, or is seen. Two, made at once, do no harm.
+            if self._over:
+                self._end_timers()
+        return self._timers[0]
+
+    def end(self, reason: ExitReason, fail: Callable[[Any, WorkerExited], None]) -> None:
+        """Cancel its timers, and fail who is owed an answer. For the actor, at the end."""
+        self._over = True
+        self._end_timers()
+        if self.owed is not None:
+            self.owed.end(reason, fail)
+
+    def _end_timers(self) -> None:
+        for timers in self._timers:
+            timers.end()
+
     def __repr__(self) -> str:
         return f"<Context of {self.kind} {self.id!r}, incarnation {self.incarnation}>"
 
 
 def current() -> Context | None:
     """Return the context of the worker whose thread this is, `None` outside."""
-    return _local.context
+    return _contexts.get(get_ident())
 
 
 def enter(context: Context) -> None:
     """Make this thread the worker's. For the actor only."""
-    _local.context = context
+    _contexts[get_ident()] = context
 
 
 def leave() -> None:
-    """Make this thread nobody's again. For the actor, and for the child of a fork."""
-    _local.context = None
+    """Make this thread nobody's again. For the actor only."""
+    _contexts.pop(get_ident(), None)
+
+
+def leave_all() -> None:
+    """Make all threads nobody's: for the child of a fork, which gives idents anew."""
+    global _contexts  # noqa: PLW0603 - this one may be locked
+    _contexts = {}
 
 
 def sleep(seconds: float) -> None:
@@ -322,4 +454,6 @@ def sleep(seconds: float) -> None:
     if not seconds >= 0:
         msg = f"seconds must be 0 or more, not {seconds!r}"
         raise ValueError(msg)
-    Wakeup().wait(seconds)
+    end = clock.monotonic() + seconds
+    while Wakeup().pass_time(seconds) and (seconds := end - clock.monotonic()) > 0:
+        pass

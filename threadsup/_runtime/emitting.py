@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from threadsup._runtime.aside import Aside
     from threadsup._runtime.inlet import Inlet
     from threadsup._runtime.outlet import Door, Outlet
+    from threadsup._runtime.ready import Ready
 
 __all__ = ["Emitting", "Treatment", "carrying"]
 
@@ -69,9 +70,20 @@ class Emitting:
         """Where results go; `None` in the last stage."""
         self._sink: Callable[[Any], SinkFailure | Away | None] | None = None
         """Of a last stage: who gets each result while its item is in hand."""
+        self._ready: Ready | None = None
+        """Results that are handed on together, if they are."""
         self._advance = life.guarded(self._one_more)
 
     # -- on to the next stage -------------------------------------------------------
+
+    def _take_over_ready(self) -> None:
+        """Keep what the last life of this replica had ready, to be handed on first."""
+        outlet = self._outlet
+        if outlet.ready is not None:
+            for result in outlet.ready.take():
+                if not outlet.keep(result, outlet.ready.inlet, self._life):
+                    outlet.ready.inlet.adopt([result])
+            outlet.ready = None
 
     def _pass(self, raw: Any, inlet: Door, *, within: bool = True) -> None:
         """Put a message into the next stage, waiting for room; never twice."""
@@ -132,7 +144,14 @@ class Emitting:
         """Let an item become several; it counts as handled when all are on their way."""
         branch: Any
         value, branch = branch_of(raw, self._outlet.ledger)
-        self._pull(Emission(Envelope(value, branch), branch, values, self._life.attempts))
+        emission = Emission(Envelope(value, branch), branch, values, self._life.attempts)
+        if self._ready is not None:
+            try:
+                self._ready.flush()  # what was made before comes first
+            except WorkerExit:
+                self._suspend(emission)
+                raise
+        self._pull(emission)
 
     def _go_on(self) -> None:
         """Go on with what was set aside and may go on now."""

@@ -70,16 +70,23 @@ class Ending:
         for monitor in monitors:
             self._services.side.do(partial(monitor, note))
 
+    @property
+    def is_told(self) -> bool:
+        """Whether all have heard that it is over, and it was not started again."""
+        return self.final is not None and self._over.done()
+
     def decided(self, nothing: Exit) -> None:
         """Note that the child is over; `nothing` is the end of one that never ran.
 
         Whoever was told that it comes back, or nothing, is told that it does not: a
         monitor may wait for the final end as well as anybody.
         """
+        if self.is_told:
+            return
         with self._lock:
             last = self.last or nothing
             monitors = () if self.final is not None else tuple(self._monitors)
-            self.final = note = replace(last, final=True)
+            self.final = note = last if last.final else replace(last, final=True)
         for monitor in monitors:
             self._services.side.do(partial(monitor, note))
         self._services.settle(self._over, last.reason)

@@ -1,7 +1,8 @@
 """The one future class: a `concurrent.futures.Future` and a `pykka.Future` at once.
 
-Owns how an answer is waited for, chained and settled. It must not know who
-answers, and why an answer may fail to come.
+Owns Pykka's side of an answer: its words, its hooks, and how one is chained to another.
+It must not know how one is waited for and settled, nor who answers, and why an answer
+may fail to come.
 
 Pykka's `map`, `filter`, `join` and `reduce` are pushed here: the function runs
 when the value arrives, in the thread that brings it, not when somebody asks.
@@ -12,22 +13,21 @@ from __future__ import annotations
 import concurrent.futures
 import contextvars
 import functools
-import logging
 import sys
 import threading
-from _thread import RLock
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import pykka
 
-from threadsup._errors import ReplyTimeout
-from threadsup._runtime.context import Wakeup
+from threadsup._errors import CallingSelfError, ReplyTimeout
+from threadsup._runtime.waitable import Waitable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
-    from threading import Condition
     from types import TracebackType
+
+    from threadsup._runtime.waitable import Outcome
 
     ExcInfo = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
 
@@ -36,174 +36,11 @@ __all__ = ["Future"]
 T = TypeVar("T")
 R = TypeVar("R")
 
-_logger = logging.getLogger("threadsup")
+_HOOKED: Final = "hooked"
+"""In a log: a hook has been set."""
 
 
-class _StateLock(RLock):  # type: ignore[misc]
-    """Guards the state of a future, where the standard library has a condition.
-
-    It is entered in C. An exception that comes from outside (Ctrl-C, an interrupt) finds
-    it free or inside the `with`. A `threading.Condition` is entered in Python: there it
-    can come with the lock held and nobody to release it, and then whoever answers hangs.
-    Nobody waits for it to be notified: waiting is `_wait`'s.
-    """
-
-    def notify_all(self) -> None:
-        """Do nothing: `_invoke_callbacks` wakes who waits."""
-
-
-class _Waitable(concurrent.futures.Future[T]):
-    """A future of the standard library whose waits a stop of the worker can end.
-
-    Everything that reaches into the standard library's class is here, and pinned by
-    tests: `_condition` guards its state, and `_invoke_callbacks` is what it calls
-    once, without the lock, after each change to a final state.
-    """
-
-    _result: T
-    _done_callbacks: list[Callable[[Any], Any]]
-    # Class attributes, as most futures never need their own: making one is on the
-    # path of every ask.
-    _waiting: tuple[Wakeup, ...] = ()
-    _heard = False
-    _notified = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        # To a type checker it is what the standard library's users expect.
-        self._condition = cast("Condition", _StateLock())
-
-    def __repr__(self) -> str:
-        # Not the standard library's: that takes the truth of a user's exception.
-        with self._condition:
-            state = "pending"
-            if self.cancelled():
-                state = "cancelled"
-            elif self.done():
-                state = "finished"
-            elif self.running():
-                state = "running"
-        return f"<{type(self).__name__} at {id(self):#x} {state}>"
-
-    # -- waiting --------------------------------------------------------------------
-
-    def result(self, timeout: float | None = None) -> T:
-        """Return the value.
-
-        Blocks: until it is there, for up to `timeout` seconds, `None` without limit;
-        in a worker that is asked to stop, as every wait of the library.
-
-        Raises:
-            ReplyTimeout: it was not there in time.
-            CancelledError: the future was cancelled.
-            Exception: whatever the answer failed with, as it was raised.
-        """
-        error: BaseException | None = None
-        try:
-            error = self.exception(timeout)
-            if error is None:
-                return self._result
-            raise error
-        finally:
-            # The traceback holds this frame, which must not hold the error in turn:
-            # nobody would free the payload before the collector comes.
-            del self, error
-
-    def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Return what the answer failed with, `None` if it did not. Blocks as `result`.
-
-        Raises:
-            ReplyTimeout: there was no answer in time.
-            CancelledError: the future was cancelled.
-        """
-        self._wait(timeout)
-        return super().exception(timeout=0)
-
-    def _wait(self, timeout: float | None) -> None:
-        if self.done():
-            return
-        wakeup = Wakeup()
-        with self._condition:
-            if self.done():
-                return
-            self._waiting = (*self._waiting, wakeup)
-        try:
-            happened = wakeup.wait(timeout)
-        finally:
-            with self._condition:
-                self._waiting = tuple(other for other in self._waiting if other is not wakeup)
-        if not happened and not self.done():
-            raise ReplyTimeout(f"no answer within {timeout:g} s")
-
-    # -- settling -------------------------------------------------------------------
-
-    def _invoke_callbacks(self) -> None:
-        """Wake who waits, then call the callbacks, whatever they raise.
-
-        In this order: a callback that blocks holds up nobody's `result`. And nothing
-        a callback raises ends the worker that happened to bring the answer.
-        """
-        for wakeup in self._waiting:
-            wakeup.set()
-        if not self._done_callbacks:
-            return
-        callbacks, self._done_callbacks = self._done_callbacks, []
-        for callback in callbacks:
-            try:
-                callback(self)
-            except BaseException:  # a user's code, in a thread not its own
-                _logger.exception("a callback of %r failed", self)
-
-    def settle(self, value: Any = None, error: BaseException | None = None) -> bool:
-        """Settle unless that has been done; return whether this did it."""
-        try:
-            if error is None:
-                super().set_result(value)
-            else:
-                super().set_exception(error)
-        except concurrent.futures.InvalidStateError:
-            return False
-        return True
-
-    def settle_unheard(self, value: Any = None, error: BaseException | None = None) -> bool:
-        """Settle unless callbacks were added; return whether it is settled now.
-
-        For threads that run no user code. The lock, which is re-entrant, closes
-        the race with `add_done_callback`: it either comes before, and is heard of
-        here, or after, and then runs in the thread that adds it.
-        """
-        with self._condition:
-            if not self.done():
-                if self._heard:
-                    return False
-                self.settle(value, error)
-        return True
-
-    def cancel(self) -> bool:
-        """Cancel the answer; return whether it is cancelled: not once it is being made."""
-        cancelled = super().cancel()
-        if cancelled:
-            # Now, not when the message is taken: `concurrent.futures.wait` takes a
-            # future for done only then, and nobody ever takes the message of a `map`.
-            self.set_running_or_notify_cancel()
-        return cancelled
-
-    def set_running_or_notify_cancel(self) -> bool:
-        """Mark it as being answered; return `False` if it is cancelled or settled.
-
-        May be called again, as a message may be delivered again.
-        """
-        with self._condition:
-            if self.running():
-                return True
-            if self._notified or (self.done() and not self.cancelled()):
-                return False
-            running = super().set_running_or_notify_cancel()
-            self._notified = not running
-            return running
-
-
-class Future(_Waitable[T], pykka.Future[T]):
+class Future(Waitable[T], pykka.Future[T]):
     """An answer that is there now or later.
 
     Made by `ask(block=False)` and `submit`. `result`, `get`, `add_done_callback`,
@@ -211,10 +48,13 @@ class Future(_Waitable[T], pykka.Future[T]):
     `cancel()` works while the message is queued.
     """
 
+    is_own: Callable[[], bool] | None = None
+    """Tells whether the calling thread is the one that is to answer."""
     _hook: Callable[[float | None], T] | None = None
-    _pulled = False
+    _turn: list[None]
+    """Taken by who pulls for those who are called back."""
 
-    __repr__ = _Waitable.__repr__
+    __repr__ = Waitable.__repr__
 
     def get(self, *, timeout: float | None = None) -> T:
         """Return the value: Pykka's word for `result`."""
@@ -233,19 +73,27 @@ class Future(_Waitable[T], pykka.Future[T]):
 
     def add_done_callback(self, fn: Callable[[Future[T]], Any]) -> None:
         """Call `fn(future)` when it is done: in the thread that settles it, or now."""
-        with self._condition:
-            self._heard = True
-        super().add_done_callback(fn)  # type: ignore[arg-type]
-        self._pull_if_heard()
+        super().add_done_callback(fn)
+        if self._hook is not None:
+            self._pull_if_heard()
 
     # -- settling -------------------------------------------------------------------
 
     def set(self, value: T | None = None) -> None:
-        """Settle with a value: Pykka's word for `set_result`."""
-        self.set_result(value)  # type: ignore[arg-type]
+        """Settle with a value: Pykka's word for `set_result`.
+
+        Raises:
+            InvalidStateError: the future is settled already, or has a hook to do that.
+        """
+        if self._hook is not None or not self.settle(value):
+            raise self._refusal()
 
     def set_exception(self, exception: BaseException | ExcInfo | None = None) -> None:
-        """Settle with an exception, Pykka's `exc_info`, or the one being handled."""
+        """Settle with an exception, Pykka's `exc_info`, or the one being handled.
+
+        Raises:
+            InvalidStateError: the future is settled already, or has a hook to do that.
+        """
         if exception is None:
             exception = sys.exc_info()
         # By its type: isinstance() would ask the exception for its __class__.
@@ -254,7 +102,12 @@ class Future(_Waitable[T], pykka.Future[T]):
             if value is None:
                 value = RuntimeError("no exception given") if kind is None else kind()
             exception = value if trace is None else value.with_traceback(trace)
-        super().set_exception(exception)  # type: ignore[arg-type]
+        if self._hook is not None or not self.settle(error=exception):  # type: ignore[arg-type]
+            raise self._refusal()
+
+    def _refusal(self) -> concurrent.futures.InvalidStateError:
+        why = "has a hook to settle it" if self._hook and not self.done() else "is settled already"
+        return concurrent.futures.InvalidStateError(f"{self!r} {why}")
 
     # -- Pykka's get hooks: for what cannot be pushed -------------------------------
 
@@ -267,16 +120,21 @@ class Future(_Waitable[T], pykka.Future[T]):
         Raises:
             InvalidStateError: the future is settled already.
         """
-        with self._condition:
-            if self.done():
-                raise concurrent.futures.InvalidStateError("the future is settled already")
-            self._hook = func
+        if self.done():
+            raise self._refusal()
+        self._turn = [None]
+        self._hook = func
+        # A callback is in the log before this, and is found, or comes after, and its
+        # adder finds the hook.
+        self._log.append(_HOOKED)
         self._pull_if_heard()
 
-    def _wait(self, timeout: float | None) -> None:
+    def _wait(self, timeout: float | None) -> Outcome:
         if self._hook is not None and not self.done():
             self._pull(timeout)
-        super()._wait(timeout)
+        if self.is_own is not None and not self.done() and self.is_own():
+            raise CallingSelfError("a worker would wait for its own answer")
+        return super()._wait(timeout)
 
     def _pull(self, timeout: float | None) -> None:
         assert self._hook is not None
@@ -293,10 +151,12 @@ class Future(_Waitable[T], pykka.Future[T]):
 
     def _pull_if_heard(self) -> None:
         """Pull in a thread of its own where somebody is to be called back."""
-        with self._condition:
-            if self._hook is None or not self._heard or self._pulled or self.done():
-                return
-            self._pulled = True
+        if not any(type(entry) is list for entry in self._log.copy()) or self.done():
+            return
+        try:
+            self._turn.pop()
+        except IndexError:
+            return
         run = contextvars.Context().run  # on every version: pin nobody's context variables
         threading.Thread(target=run, args=(self._pull_aside,), daemon=True).start()
 
@@ -311,6 +171,7 @@ class Future(_Waitable[T], pykka.Future[T]):
     def map(self, func: Callable[[T], R]) -> Future[R]:
         """Return a future of `func(value)`; it fails as this one does, or as `func`."""
         mapped: Future[R] = Future()
+        mapped.is_own = self.is_own
 
         def push(done: Future[T]) -> None:
             if _pass_failure(done, mapped) or mapped.cancelled():

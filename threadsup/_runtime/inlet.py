@@ -67,6 +67,8 @@ class Inlet(Replicas):
         """`offer(raw)`: see `_offer`."""
         self.hand_on: Callable[[Any], bool]
         """`hand_on(raw)`: see `_hand_on`."""
+        self.sole: Mailbox | None = None
+        """The one mailbox there is, if that is all, and it waits where it is full."""
         self._use_own()
 
     def _use_own(self) -> None:
@@ -83,6 +85,7 @@ class Inlet(Replicas):
             self.put, self.offer, self.hand_on = box.put, box.offer, box.hand_on
         else:
             self._use_own()
+        self.sole = boxes[0] if plain and boxes[0].waits else None
         for box in boxes:
             box.elsewhere = None if plain else self._put
         for box in old:
@@ -165,6 +168,21 @@ class Inlet(Replicas):
             if self._place_of is not None:
                 return self._into_own(raw, Mailbox.hand_on)
             return self._hand_on_any(raw)
+
+    def hand_on_all(self, raws: list[Any]) -> int:
+        """Put as many of these as there is room for, in order; return how many."""
+        sole = self.sole
+        if sole is not None:
+            return sole.hand_on_all(raws)
+        for taken, raw in enumerate(raws):
+            if not self.hand_on(raw):
+                return taken
+        return len(raws)
+
+    def room(self) -> int:
+        """Return for how many messages there is room; for who hands on to it alone."""
+        sole = self.sole
+        return 1 if sole is None else sole.room()
 
     # -- at the bound ---------------------------------------------------------------
 

@@ -3,18 +3,35 @@
 Owns the queue and the count of what is in it. It must not know bounds, states or who
 is refused: the mailbox does.
 
-Built on `queue.SimpleQueue`, whose `put` and `get` are one C call each. The lane
-for signals is a `deque` beside it: a signal is put there and a `WAKE` token into
-the queue, so that a sleeping consumer wakes; whatever a consumer gets, it looks
-at the signals first. Other tokens travel in the user lane at their place,
-uncounted and unbounded.
+Built on `collections.deque`: to put, to put many and to take are one C call each, and
+how many there are is a load. The lane for signals is a second one beside it: a signal
+is put there and a `WAKE` token into the queue, so that a sleeping consumer wakes;
+whatever a consumer gets, it looks at the signals first. Other tokens travel in the user
+lane at their place, uncounted and unbounded.
+
+To sleep is a figure of two steps on each side, as for senders in `bound`: a consumer
+puts itself into `sleepers` and tries to take then, a sender puts and looks at `sleepers`
+then. Both pass through the lock of the queue, or the GIL: so either the consumer has the
+message, or the sender sees who sleeps.
+
+A sleeper is the `ring` of a seat, which is never used again. A sender rings it first and
+takes it out of `sleepers` then. The other way round Ctrl-C could come in between, and
+nobody would ever wake the consumer; a bell that rings twice does no harm. With a seat that
+is used again the second step could take out who has just gone to sleep again. The bell of
+a worker is its thread's and used again: a late ring makes it look once for nothing. (A lock
+would do as well, but free-threaded 3.13 spins in it before it sleeps.)
 """
 
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from queue import Empty, SimpleQueue
+from threading import TIMEOUT_MAX
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, final
+
+from threadsup._runtime.context import current
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,6 +95,19 @@ def plain(raw: Any) -> Any:
     return raw.raw if type(raw) is Carried else raw
 
 
+@final
+class _Seat:
+    """A sleeper, for one sleep: equal to no other, though the bell is the same."""
+
+    __slots__ = ("_bell",)
+
+    def __init__(self, bell: SimpleQueue[None]) -> None:
+        self._bell = bell
+
+    def ring(self, nothing: None) -> None:
+        self._bell.put(nothing)
+
+
 class Lanes:
     """A queue of messages and tokens, and the lane of signals beside it.
 
@@ -86,33 +116,115 @@ class Lanes:
     """
 
     __slots__ = (
-        "_enqueue",
-        "_queue",
+        "_append",
         "gathered",
-        "get",
         "qsize",
+        "queue",
         "returned",
         "signals",
+        "sleepers",
         "tokens",
     )
 
     def __init__(self) -> None:
-        self._queue: SimpleQueue[Any] = SimpleQueue()
-        self._enqueue = self._queue.put
-        self.get = self._queue.get
-        """Take the next of the user lane. Blocks. Then look at `signals` first."""
-        self.qsize = self._queue.qsize
-        self.signals: deque[Any] = deque()
+        self.queue: deque[Any] = deque()
+        """The user lane."""
+        self._append = self.queue.append
+        self.qsize = self.queue.__len__
+        """How many messages and tokens are in the queue."""
+        self.sleepers: list[Callable[[None], None]] = []
+        """What wakes each consumer that has found nothing: one, or for a moment two."""
+        self.signals: list[Any] = []
         """The lane that goes first."""
-        self.returned: deque[tuple[int, Any]] = deque()
+        self.returned: list[tuple[int, Any]] = []
         """Taken and given back, each with the attempts it has cost so far: comes
         before everything in the queue."""
-        self.gathered: deque[Tried] = deque()
+        self.gathered: list[Tried] = []
         """Taken for a batch that is not complete, each with its attempts so far: comes
         before everything else."""
-        self.tokens: deque[None] = deque()
+        self.tokens: list[None] = []
         """As many as there are tokens in the queue and in `returned`, or a moment more.
         No number: `signal`, also from a signal handler, adds one without a lock."""
+
+    def get(self, timeout: float | None = None) -> Any:
+        """Take the next of the user lane. Then look at `signals` first.
+
+        Blocks: for up to `timeout` seconds, `None` without limit.
+
+        Raises:
+            queue.Empty: nothing came in time.
+        """
+        if self.queue:  # else a first exception of a thread takes pages of memory
+            try:
+                return self.queue.popleft()
+            except IndexError:
+                pass  # two may take of it for a moment
+        return self.wait(None if timeout is None else monotonic() + timeout)
+
+    def wait(self, end: float | None = None) -> Any:
+        """Wait for something to take until `end` on the monotonic clock, and take it."""
+        context = current()
+        if context is None:
+            return self._wait(SimpleQueue(), end)
+        # Out of the context: a destructor that runs here may wait as well.
+        bell, context.bell = context.bell, None
+        if bell is None:
+            bell = SimpleQueue()
+        try:
+            return self._wait(bell, end)
+        finally:
+            context.bell = bell
+
+    def _wait(self, bell: SimpleQueue[None], end: float | None) -> Any:
+        queue, sleepers = self.queue, self.sleepers
+        while True:
+            wake = _Seat(bell).ring
+            sleepers.append(wake)
+            try:
+                queue.rotate(0)  # passes through its lock: from here on it is no old look
+                if not queue:
+                    if end is None:
+                        bell.get()
+                    else:
+                        left = min(max(0.0, end - monotonic()), TIMEOUT_MAX)
+                        bell.get(timeout=left)
+            except Empty:
+                pass
+            finally:
+                if wake in sleepers:  # else who has put something took it out
+                    with suppress(ValueError):
+                        sleepers.remove(wake)
+            try:
+                return queue.popleft()
+            except IndexError:
+                if end is not None and monotonic() >= end:
+                    raise Empty from None
+
+    def _enqueue(self, raw: Any) -> None:
+        """Put something behind all that is queued, in whatever state. Never blocks."""
+        try:
+            self._append(raw)
+        finally:  # Ctrl-C may come in between, with the message in and its consumer asleep
+            if self.sleepers:
+                try:
+                    wake = self.sleepers[0]
+                    wake(None)
+                    self.sleepers.remove(wake)
+                except (IndexError, ValueError):
+                    pass  # it is awake, or about to be
+
+    def _enqueue_all(self, raws: list[Any]) -> None:
+        """Put some behind all that is queued; as `_enqueue`."""
+        self.queue.extend(raws)
+        self._rouse()
+
+    def _rouse(self) -> None:
+        """Wake the consumer, if it sleeps. Not for a thread that Ctrl-C may come to."""
+        if self.sleepers:
+            with suppress(IndexError, ValueError):
+                wake = self.sleepers[0]
+                wake(None)
+                self.sleepers.remove(wake)
 
     def signal(self, signal: object) -> None:
         """Put a signal into the lane that goes first. Never blocks, is never refused.
@@ -141,7 +253,7 @@ class Lanes:
         return WAKE
 
     def _return(self, raw: Any, attempts: int) -> None:
-        self.returned.appendleft((attempts, raw))
+        self.returned.insert(0, (attempts, raw))
         # Who gives back may be an incarnation that was given up on, and the next one
         # be asleep already, having seen nothing here.
         self._put_token(WAKE)
@@ -159,8 +271,8 @@ class Lanes:
         """Take the oldest message out, if any; tokens on the way go to the end."""
         for _ in range(self.qsize()):
             try:
-                raw = self._queue.get_nowait()
-            except Empty:
+                raw = self.queue.popleft()
+            except IndexError:
                 break
             if type(raw) is not Token:
                 return [raw]
@@ -173,7 +285,7 @@ class Lanes:
         self.gathered.clear()
         while self.returned:
             try:
-                attempts, raw = self.returned.popleft()
+                attempts, raw = self.returned.pop(0)
             except IndexError:
                 break  # a life that was given up on takes as well, and has it then
             if type(raw) is Token:
@@ -188,14 +300,14 @@ class Lanes:
         asleep = False
         try:
             while True:
-                raw = self._queue.get_nowait()
+                raw = self.queue.popleft()
                 if type(raw) is Token:
                     self.tokens.pop()
                 if raw is WAKE:
                     asleep = True
                 else:
                     left.append(raw)
-        except Empty:
+        except IndexError:
             if asleep:
                 self._put_token(WAKE)
             return left

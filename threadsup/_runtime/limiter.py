@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from time import monotonic
+from math import inf
 from typing import TYPE_CHECKING, Any, Protocol, final
 
+from threadsup._runtime.clock import monotonic
 from threadsup._runtime.context import Wakeup, current
 
 if TYPE_CHECKING:
@@ -73,11 +74,11 @@ class Limiter:
             me = _Waiting()
             self._line.append(me)
         try:
-            while (pause := self._ask(me)) is None or pause > 0:
+            while (pause := self._ask(me)) > 0:
                 # Behind `_ask`, which makes what `look_up` sets.
                 if unless is not None and unless():
                     return False
-                if not me.wakeup.wait(pause, give_way=give_way) and give_way and _is_stopping():
+                if not me.wakeup.pass_time(pause, give_way) and give_way and _is_stopping():
                     return False
             return True
         finally:
@@ -110,13 +111,13 @@ class Limiter:
         """How many wait for their turn."""
         return len(self._line)
 
-    def _ask(self, me: _Waiting) -> float | None:
-        """Return 0 with a turn, else how long to sleep; `None`: until one is the first."""
+    def _ask(self, me: _Waiting) -> float:
+        """Return 0 with a turn, else how long to sleep; `inf`: until one is the first."""
         with self._lock:
             # Made anew and looked then, in one step: who changes what is seen here
             # either has done so, or wakes the sleep that follows.
             me.wakeup = Wakeup()
-            return self._take() if self._line[0] is me else None
+            return self._take() if self._line[0] is me else inf
 
     def _take(self) -> float:
         return 0.0 if self._free else self._window.take(self._clock())

@@ -2,29 +2,15 @@
 
 Owns the queue of one child through all its incarnations, and what is done at its
 bound. It must not know what is in a message, who consumes it, or why it is shut.
-
-Three states. *Open*. *Shut*: senders are refused, what is queued stays for the
-next incarnation. *Closed*: shut, and what was queued has been taken over. The
-promise: a message is taken over by the closer or refused to its sender, in every
-interleaving. Senders therefore look twice at `_push`, through which they put:
-
-    sender   push = self._push;  push(message);  self._push is push?
-    closer                 self._push = refuse;  drain until empty
-
-Both pass through the queue's own lock. Either the put comes before the closer's
-last look into the queue, and the closer has the message; or it comes after, and
-then the sender sees that `_push` has changed and takes over what it finds, its
-own message among it, as the closer would have.
 """
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any, final
 
 from threadsup._errors import MailboxClosed, MailboxFull
-from threadsup._runtime.bound import Bounded
-from threadsup._runtime.lanes import END, RESUME, WAKE, Carried, Token, carried, plain
+from threadsup._runtime.closing import Closable
+from threadsup._runtime.lanes import END, RESUME, WAKE, Carried, Token, carried
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,52 +22,27 @@ if TYPE_CHECKING:
 __all__ = ["END", "RESUME", "WAKE", "Mailbox", "Token"]
 
 
-def _ignore(messages: list[Any], why: str) -> None:
-    """Let undelivered messages go: for a mailbox that nobody accounts for."""
-
-
 @final
-class Mailbox(Bounded):
+class Mailbox(Closable):
     """The two lanes of one child.
 
     The consumer's side (`get`, `signals`, `returned`, `senders`) is for one
     thread at a time; everything else may be called from any thread.
     """
 
-    __slots__ = (
-        "_closed",
-        "_heir",
-        "_on_full",
-        "_push",
-        "_refusal",
-        "_why",
-        "on_undelivered",
-        "pause",
-        "undelivered",
-    )
+    __slots__ = ("_on_full", "pause")
 
     def __init__(
         self,
         id: ChildId = "mailbox",
         capacity: int | None = None,
         on_full: OnFull = "wait",
-        on_undelivered: Callable[[list[Any], str], None] = _ignore,
+        on_undelivered: Callable[[list[Any], str], None] | None = None,
     ) -> None:
-        super().__init__(id, capacity)
-        self.on_undelivered = on_undelivered
-        """Gets the accepted messages that will never be handled, and why; runs
-        in the thread that found them."""
-        self.undelivered = 0
-        """How many of those there were; written under `_lock`."""
+        super().__init__(id, capacity, on_undelivered)
+        self._on_full = on_full
         self.pause: Pause | None = None
         """What keeps the consumer from taking anything, if something does."""
-        self._heir: Callable[[list[Any]], None] | None = None
-        """Who gets, instead, what would be undelivered."""
-        self._on_full = on_full
-        self._refusal = self._refuse
-        self._push: Callable[[Any], None] = self._enqueue
-        self._closed = False
-        self._why = ""
 
     # -- for senders ----------------------------------------------------------------
 
@@ -96,7 +57,7 @@ class Mailbox(Bounded):
             MailboxClosed: the mailbox is shut or closed.
         """
         limit = self._limit  # once: loads are what a put costs
-        if limit is not None and self.qsize() >= limit and self._is_full():
+        if limit is not None and len(self.queue) >= limit and self._is_full():
             if self._on_full == "wait":
                 if not self.wait_for_room(timeout):
                     elsewhere = self.elsewhere or self.put
@@ -108,6 +69,13 @@ class Mailbox(Bounded):
         try:
             push(message)
         finally:  # Ctrl-C may come in between, with the message in and nobody to look
+            if self.sleepers:  # as `_enqueue`, which is a call dearer
+                try:
+                    wake = self.sleepers[0]
+                    wake(None)
+                    self.sleepers.remove(wake)
+                except (IndexError, ValueError):
+                    pass
             if self._push is not push:
                 self._take_over()
 
@@ -131,7 +99,7 @@ class Mailbox(Bounded):
             MailboxClosed: the mailbox is shut or closed.
         """
         limit = self._limit  # once: loads are what a put costs
-        if limit is not None and self.qsize() >= limit and self._is_full():
+        if limit is not None and len(self.queue) >= limit and self._is_full():
             if self._on_full in {"wait", "raise"} and self._push is not self._refusal:
                 return False
             if not self._make_room(message):
@@ -140,6 +108,13 @@ class Mailbox(Bounded):
         try:
             push(message)
         finally:
+            if self.sleepers:  # as `_enqueue`, which is a call dearer
+                try:
+                    wake = self.sleepers[0]
+                    wake(None)
+                    self.sleepers.remove(wake)
+                except (IndexError, ValueError):
+                    pass
             if self._push is not push:
                 self._take_over()
         return True
@@ -156,6 +131,13 @@ class Mailbox(Bounded):
         try:
             push(message)
         finally:
+            if self.sleepers:  # as `_enqueue`, which is a call dearer
+                try:
+                    wake = self.sleepers[0]
+                    wake(None)
+                    self.sleepers.remove(wake)
+                except (IndexError, ValueError):
+                    pass
             if self._push is not push:
                 self._take_over()
         return True
@@ -201,23 +183,28 @@ class Mailbox(Bounded):
         self.lose([message], self._why)
         return True
 
-    def put_token(self, token: Token) -> bool:
-        """Put a token at its place in the user lane, whether shut or full. Never blocks.
+    def hand_on_all(self, messages: list[Any]) -> int:
+        """Put as many of these as there is room for, as `hand_on` does. Never blocks.
 
-        Into that of the heir, if there is one.
+        Several who do so come one after the other, so that the bound stays as soft as it
+        is with one message each. For a mailbox that waits where it is full.
 
         Returns:
-            `False` if the mailbox is closed: nobody would ever take it.
+            How many were taken: all, by one that is closed.
         """
         with self._lock:
-            heir = self._heir
-            if self._closed and heir is None:
-                return False
-            if heir is None:
-                self._put_token(token)
-        if heir is not None:
-            heir([token])
-        return True
+            if not self._closed:
+                room = min(self.room(), len(messages))
+                if room > 0:
+                    self._enqueue_all(messages if room == len(messages) else messages[:room])
+                return room
+        self.lose(messages.copy(), self._why)
+        return len(messages)
+
+    @property
+    def waits(self) -> bool:
+        """Whether who hands on to it waits where it is full; else something is dropped."""
+        return self._on_full in {"wait", "raise"}
 
     def _make_room(self, message: Any) -> bool:
         """Do what `on_full` says at the bound; return whether to go on and put."""
@@ -233,40 +220,8 @@ class Mailbox(Bounded):
             return True
         raise self._full()
 
-    def _refuses(self, *, inner: bool) -> bool:
-        return self._closed if inner else self._push is self._refusal
-
     def _full(self) -> MailboxFull:
         return MailboxFull(f"the mailbox of {self.id!r} is full ({self._capacity} messages)")
-
-    def _refuse(self, message: Any) -> None:  # noqa: ARG002 - stands in for put
-        raise self.refusal()
-
-    def refusal(self) -> MailboxClosed:
-        """Return what a sender is told while nothing is taken."""
-        return MailboxClosed(f"{self.id!r} takes no messages: {self._why}")
-
-    def lose(self, raws: list[Any], why: str) -> None:
-        """Take over what was on its way here, as undelivered. Never blocks for long."""
-        heir = self._heir
-        if heir is not None:
-            heir(raws)
-        elif raws:
-            self._count_undelivered(raws)
-            self.on_undelivered([plain(raw) for raw in raws], why)
-
-    def _count_undelivered(self, raws: list[Any]) -> None:
-        messages = sum(type(raw) is not Token for raw in raws)
-        with self._lock:
-            self.undelivered += messages
-
-    def _take_over(self) -> None:
-        """Finish the closing for messages that were put while it went on."""
-        with self._lock:
-            if not self._closed:
-                return  # shut only: the message waits for the next incarnation
-            left = self._drain()
-        self.lose(left, self._why)
 
     # -- for the consumer -----------------------------------------------------------
 
@@ -292,6 +247,26 @@ class Mailbox(Bounded):
                 self.tokens.pop()
         if closed and raw is not WAKE:
             self.lose([carried(raw, attempts)], self._why)
+
+    def give_back_all(self, raws: list[Any], *, behind: bool = False) -> None:
+        """Put what was taken and not begun back to the front, in order. Never blocks.
+
+        Tokens too, for which `took_token` was not called; `behind` what is there already.
+        """
+        kept = [(0, raw) for raw in raws if raw is not WAKE]
+        with self._lock:
+            closed = self._closed
+            for raw in raws:
+                if raw is WAKE or (closed and type(raw) is Token):
+                    self.tokens.pop()
+                elif not closed:
+                    self._hold_place(raw, 1)
+            if not closed:
+                at = len(self.returned) if behind else 0
+                self.returned[at:at] = kept
+                self.wake()
+        if closed:
+            self.lose([raw for _, raw in kept], self._why)
 
     def come_back(self, raw: Any, attempts: int = 0, *, first: bool = False) -> bool:
         """Put what was put away in front of what is queued. Never blocks.
@@ -328,115 +303,3 @@ class Mailbox(Bounded):
                 self._set_limit()
         if closed:
             self.lose([raw], self._why)
-
-    def count_cancelled(self) -> None:
-        """Count as undelivered a message whose sender has taken it back."""
-        with self._lock:
-            self.undelivered += 1
-
-    # -- for who administers it -----------------------------------------------------
-
-    def shut(self, why: str) -> None:
-        """Refuse messages from now on; keep what is queued. Wakes waiting senders."""
-        with self._lock:
-            if not self._closed:
-                self._why = why
-            self._push = self._refusal
-        self._wake()
-
-    def open(self) -> None:
-        """Take messages again."""
-        with self._lock:
-            was_open = self.is_open
-            self._closed = False
-            self._heir = None
-            self._push = self._enqueue
-        if not was_open:
-            self._wake()  # who waits for room in one of several
-
-    def close(self, why: str) -> list[Any]:
-        """Shut, and take over what is queued: messages, and tokens but `WAKE`.
-
-        The messages are counted as undelivered; what else becomes of them is the
-        caller's to do. What is put in the very moment goes to `on_undelivered`.
-        """
-        with self._lock:
-            if not self._closed:  # else what is said is why it was closed in the first place
-                self._why = why
-            self._push = self._refusal
-            self._closed = True
-            left = self._take_all()
-            self._count_undelivered(left)
-        self._wake()
-        return left
-
-    def retire(self, why: str, heir: Callable[[list[Any]], None]) -> None:
-        """Close, for good, in favour of an heir: it gets what was queued, tokens too.
-
-        It also gets what is put in the very moment, and what is given back or marked
-        later. Nothing of it counts here any more.
-        """
-        with self._lock:
-            self._why = why
-            self._push = self._refusal
-        self._wake()
-        # Closed only when the heir has all of it: a mark that finds it closed is to
-        # come behind that, wherever it is by then.
-        while True:
-            with self._lock:
-                left = self._take_all(carry=True)
-                if not left:
-                    self._closed = True
-                    self._heir = heir
-                    return
-            heir(left)
-
-    def take_out(self, *, queued: bool = False) -> list[Any]:
-        """Take out what is queued, to be put elsewhere; stay as it is.
-
-        Tokens too, but for the consumer's own, which nobody else misses. With `queued`
-        without what was taken before and given back.
-        """
-        with self._lock:
-            raws = self._drain() if queued else self._take_all(carry=True)
-            left = [raw for raw in raws if type(raw) is not Token or raw.lost is not None]
-            for raw in raws if len(left) < len(raws) else ():
-                if type(raw) is Token and raw.lost is None:
-                    self._put_token(raw)
-        self._wake()
-        return left
-
-    def drop(self) -> list[Any]:
-        """Take out the queued messages and stay as it is; tokens keep their order."""
-        with self._lock:
-            messages = []
-            for raw in self._take_all():
-                if type(raw) is Token:
-                    self._put_token(raw)
-                else:
-                    messages.append(raw)
-            self._count_undelivered(messages)
-        self._wake()
-        return messages
-
-    def poison(self, why: str) -> None:
-        """Refuse everything, touching no lock: for the child of a fork."""
-        self._lock = threading.RLock()  # a thread that did not survive may hold the other
-        self._why = why
-        self._push = self._refusal
-        self._closed = True
-
-    @property
-    def is_open(self) -> bool:
-        """Whether messages are taken."""
-        return self._push is self._enqueue
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether what was queued has been taken over."""
-        return self._closed
-
-    @property
-    def is_inherited(self) -> bool:
-        """Whether an heir gets what would be undelivered."""
-        return self._heir is not None

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from threadsup._runtime.family import Ledger
     from threadsup._runtime.inlet import Inlet
     from threadsup._runtime.mailbox import Token
+    from threadsup._runtime.ready import Ready
 
 __all__ = ["Door", "Onward", "Outlet"]
 
@@ -88,6 +89,8 @@ class Outlet:
         self.suspended: deque[Emission] = deque()
         """Emissions that wait for their turn, or for the next incarnation. Adding and
         taking out are atomic: who takes one out goes on with it."""
+        self.ready: Ready | None = None
+        """What the present life hands on together, if it does."""
         self._closed = False
         """Whether the replica has ended for good: nobody goes on with anything here."""
         self._outbox: deque[tuple[Any, Door, bool]] = deque()
@@ -108,7 +111,9 @@ class Outlet:
                 kept = tuple(self._outbox)
             except RuntimeError:
                 continue  # it has just changed: a deque is copied item by item
-            return sum(within for _, _, within in kept)
+            ready = self.ready
+            made = 0 if ready is None else ready.waiting
+            return made + sum(within for _, _, within in kept)
 
     def keep(self, result: Any, inlet: Door, life: Life, *, within: bool = True) -> bool:
         """Keep a result that found no room; return `False` for one given up on.
@@ -167,4 +172,7 @@ class Outlet:
             self._closed = True
             left = [(result, inlet) for result, inlet, _ in self._outbox]
             self._outbox.clear()
+        ready = self.ready
+        if ready is not None:
+            left += [(result, ready.inlet) for result in ready.take()]
         return left

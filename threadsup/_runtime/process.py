@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from threadsup._errors import DuplicateChildError
-from threadsup._runtime.context import leave
+from threadsup._runtime.context import leave_all
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -115,7 +115,7 @@ def _after_fork_in_child() -> None:
     global _process  # noqa: PLW0603 - the child is another process
     dead = _process.trees
     _process = _Process()
-    leave()  # the worker whose thread this may have been is the parent's
+    leave_all()  # the worker whose thread this may have been is the parent's
     for tree in dead.values():
         tree.mark_forked()
 

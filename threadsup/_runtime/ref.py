@@ -6,22 +6,27 @@ of a `Keeper`. A `tell` touches the ref and the mailbox and nothing else.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Protocol, final, overload
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, final, overload
 
 from threadsup._errors import CallingSelfError, MailboxClosed, ReplyTimeout
 from threadsup._runtime.context import current
 from threadsup._runtime.future import Future
 from threadsup._runtime.proxy import Proxy
 from threadsup._runtime.pykka_compat import Envelope
+from threadsup._specs import Cast, GenServer, is_server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from threadsup._exits import ChildId, Exit, ExitReason
     from threadsup._runtime.mailbox import Mailbox
+    from threadsup._runtime.proxy import Part
     from threadsup._snapshot import WorkerStatistics
+    from threadsup._specs import Request
 
 __all__ = ["ASK_TIMEOUT", "Keeper", "WorkerRef"]
+
+R = TypeVar("R")
 
 ASK_TIMEOUT = 30.0
 """Seconds a blocking `ask` waits by default."""
@@ -65,11 +70,13 @@ class WorkerRef:
     holds it, across restarts. May be used from any thread.
     """
 
-    __slots__ = ("__weakref__", "_keeper", "_mailbox")
+    __slots__ = ("__weakref__", "_keeper", "_mailbox", "parts")
 
     def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
         self._mailbox = keeper.mailbox
+        self.parts: Mapping[str, Part] = {}
+        """Of a Pykka class: what its instance has beside it, for proxies. For its worker."""
 
     def __repr__(self) -> str:
         state = "alive" if self.is_alive() else "not alive"
@@ -142,23 +149,69 @@ class WorkerRef:
             CallingSelfError: with `block`, from the worker itself.
             Exception: whatever the worker's code raised, as it is.
         """
-        if block and self._is_self():
-            raise CallingSelfError(f"{self.id!r} would wait for its own answer")
+        mailbox = self._mailbox
         future: Future[Any] = Future()
-        try:
-            self._mailbox.put(Envelope(message, future), timeout if block else None)
-        except MailboxClosed as error:
-            if block:
-                raise
-            future.set_exception(error)
         if not block:
+            future.is_own = self._is_self
+            try:
+                mailbox.put(Envelope(message, future))
+            except MailboxClosed as error:
+                future.set_exception(error)
             return future
+        context = current()  # as `_is_self`, which is a call dearer
+        if context is not None and context.home is mailbox:
+            raise CallingSelfError(f"{self.id!r} would wait for its own answer")
+        mailbox.put(Envelope(message, future), timeout)
         try:
             return future.result(timeout)
         except ReplyTimeout:
             if future.done():
                 raise  # the worker's own
             raise ReplyTimeout(f"{self.id!r} did not answer within {timeout:g} s") from None
+
+    @overload
+    def call(self, request: Request[R], timeout: float | None = ...) -> R: ...
+
+    @overload
+    def call(self, request: Any, timeout: float | None = ...) -> Any: ...
+
+    def call(self, request: Any, timeout: float | None = ASK_TIMEOUT) -> Any:
+        """Send a request to a `GenServer` and wait for the answer of its `handle_call`.
+
+        What the answer is to a type checker, the class of the request says: see `Request`.
+
+        Blocks: until answered, for up to `timeout` seconds, `None` without limit.
+
+        Raises:
+            TypeError: the worker is no `GenServer`, or handles no such request.
+            ReplyTimeout: no answer in time; the request may still be handled.
+            WorkerExited: the worker ended before it answered.
+            MailboxClosed: the worker has ended for good or was stopped.
+            CallingSelfError: from the worker itself.
+            Exception: whatever the server's code raised, as it is.
+        """
+        self._check_server("handle_call", "ask")
+        return self.ask(request, timeout)
+
+    def cast(self, message: Any, timeout: float | None = None) -> None:
+        """Send a message to the `handle_cast` of a `GenServer` and go on.
+
+        Blocks: only where a `tell` would, for room, for up to `timeout` seconds.
+
+        Raises:
+            TypeError: the worker is no `GenServer`, or has no `handle_cast`.
+            MailboxFull: there was no room, at once or in time.
+            MailboxClosed: the worker has ended for good or was stopped.
+        """
+        self._check_server("handle_cast", "tell")
+        self._mailbox.put(Cast(message), timeout)
+
+    def _check_server(self, callback: str, instead: str) -> None:
+        target = self._keeper.target
+        if not is_server(target):
+            raise TypeError(f"{self.id!r} is no GenServer: use {instead}()")
+        if getattr(target, callback) is getattr(GenServer, callback):
+            raise TypeError(f"{self.id!r} has no {callback}: {target.__name__} must define it")
 
     def proxy(self) -> Proxy:
         """Return a proxy of a Pykka class's methods and attributes, valid across restarts.

@@ -1,9 +1,10 @@
 """The loop of a worker that handles messages: take one, handle it, count it.
 
-Owns how a message gets from the mailbox into the hand and out of it again, and what
-is given back when the worker is to stop. It must not know what handles it, nor what
-becomes of a crash: an exception of the handler's passes through, with the message
-still in hand.
+Owns how a message gets from the mailbox into the hand and out of it again, and what is
+looked at in between. It must not know what handles it, nor what becomes of a crash: an
+exception of the handler's passes through, with the message still in hand. What most
+messages need is written out a second time, in `express`, as fast as may be; here is all
+that can happen to one.
 
 What is in hand is settled once: the pop of a one-slot list is atomic on every build,
 so whoever gets the message decides its outcome. Two threads may take from one mailbox
@@ -17,27 +18,18 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from threadsup._exits import ExitReason, Shutdown
-from threadsup._runtime.bundle import messages_of
+from threadsup._runtime.express import Escaped, express
 from threadsup._runtime.future import Future
-from threadsup._runtime.mailbox import RESUME, WAKE, Token
+from threadsup._runtime.mailbox import RESUME, Token
 from threadsup._runtime.pykka_compat import Envelope, succeed
+from threadsup._runtime.taking import begin, forget, give_back, put_down, take_back
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from threadsup._runtime.actor import Life
 
-__all__ = [
-    "attend",
-    "begin",
-    "flow",
-    "forget",
-    "give_back",
-    "put_down",
-    "see_to",
-    "serve",
-    "take_back",
-]
+__all__ = ["attend", "flow", "see_to", "serve"]
 
 
 def serve(
@@ -54,12 +46,13 @@ def serve(
             return reason
 
 
-def flow(  # noqa: PLR0912 - written out, for calls are what a message costs
+def flow(  # noqa: C901, PLR0912 - written out, for calls are what a message costs
     life: Life,
     handle: Callable[[Any], Any],
     deliver: Callable[[Any, Any], None] | None = None,
     arrived: Callable[[Token], object] | None = None,
     *,
+    usual: Iterator[Any] | None = None,
     reply_errors: bool = False,
 ) -> ExitReason | None:
     """Take messages and handle them until told to stop; return the reason.
@@ -74,18 +67,27 @@ def flow(  # noqa: PLR0912 - written out, for calls are what a message costs
             has left the hand, and who counts it; `None`: they answer asks.
         arrived: Called with tokens that are to be told when they arrive, and with that
             at which to end: `True` says that it was put away, and comes again.
+        usual: Handles what most messages need, and yields the others; `None`: the same
+            is done here, where results are not delivered.
         reply_errors: Whether an `Exception` while answering is only answered.
     """
     mailbox, token, hand = life.mailbox, life.token, life.hand
-    get, returned = mailbox.get, mailbox.returned
-    senders, qsize, tokens = mailbox.senders, mailbox.qsize, mailbox.tokens
+    returned, senders = mailbox.returned, mailbox.senders
     push, pop = hand.append, hand.pop
     handle = life.guarded(handle)
+    queue = mailbox.queue
+    # Only where there is a backlog: who is idle has no need of it, and most are. And if
+    # nobody watches the hand.
+    alone = usual is None and deliver is None and type(hand) is list
+    get = mailbox.get if usual is None else usual.__next__
     type_of, envelope, a_token, now = type, Envelope, Token, monotonic
     again = False
     while not token.fenced:  # else what was to wake it may have woken the next life
         if returned:
             raw, again = take_back(life), True
+        elif alone and len(queue) > 1:
+            alone, get = False, express(life, handle).__next__
+            raw = get()
         else:
             raw = get()
         kind = type_of(raw)
@@ -94,6 +96,8 @@ def flow(  # noqa: PLR0912 - written out, for calls are what a message costs
             if over:
                 return reason
             continue
+        if kind is Escaped:
+            raise raw.error
         life.since = now()
         push(raw)
         life.taken += 1
@@ -102,7 +106,7 @@ def flow(  # noqa: PLR0912 - written out, for calls are what a message costs
         if token.look and not attend(life):
             return token.reason if token.asked else None
         # Without the tokens: they are seen to only after this message, and that may wait.
-        if senders and qsize() - len(tokens) <= mailbox.half:
+        if senders and mailbox.qsize() - len(mailbox.tokens) <= mailbox.half:
             mailbox.wake_senders()
         if kind is envelope:
             if not _answer(life, raw, handle, deliver, reply_errors=reply_errors):
@@ -166,10 +170,12 @@ def see_to(
     """
     token, mailbox = life.token, life.mailbox
     if token.asked:
+        life.put_back()
         give_back(life, raw)
         return True, token.reason
     pause = mailbox.pause
     if pause is not None:
+        life.put_back()
         # What is before it may be with nobody now, and be put here before this goes on.
         give_back(life, raw)
         life.granted = False
@@ -219,55 +225,4 @@ def attend(life: Life) -> bool:
             unless=lambda: mailbox.pause is not None or life.limiter is not limiter
         )
         return False
-    return True
-
-
-def take_back(life: Life) -> Any:
-    """Take what was given back, or a token to look again if somebody just has."""
-    try:
-        life.attempts, raw = life.mailbox.take_returned()
-    except IndexError:
-        # The other of two lives. Not to wait here: if this is the one that was given
-        # up on, what was to wake it is gone as well.
-        return life.mailbox.nothing()
-    return raw
-
-
-def put_down(life: Life) -> None:
-    """Give back what is in hand and was not begun, unless it was settled by a fence."""
-    try:
-        raw = life.hand.pop()
-    except IndexError:
-        return
-    for attempts, each in reversed(messages_of(raw, life.attempts)):
-        life.taken -= 1
-        life.mailbox.give_back(each, attempts)
-    life.attempts = 0
-
-
-def give_back(life: Life, raw: Any) -> None:
-    """Give back what was taken by a life that is to end."""
-    mailbox = life.mailbox
-    if raw is WAKE:
-        mailbox.took_token()
-        if life.fenced:
-            mailbox.wake()
-    else:
-        mailbox.give_back(raw, life.attempts)
-        life.attempts = 0
-
-
-def begin(future: Future[Any]) -> bool:
-    """Mark a future as running; return `False` if it was cancelled while queued."""
-    return future.running() or future.set_running_or_notify_cancel()
-
-
-def forget(life: Life) -> bool:
-    """Let a message go that was cancelled; return `False` if fenced meanwhile."""
-    try:
-        life.hand.pop()
-    except IndexError:
-        return False
-    life.taken -= 1
-    life.mailbox.count_cancelled()
     return True

@@ -14,27 +14,30 @@ from __future__ import annotations
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
-from threadsup._errors import MailboxClosed, Rejected
+from threadsup._errors import Rejected
 from threadsup._exits import ExitReason, Normal, WorkerExit, describe_exception
 from threadsup._results import Emit, Reject, Stop
 from threadsup._runtime.batching import flow_in_batches
 from threadsup._runtime.emitting import Emitting, carrying
+from threadsup._runtime.express import express
 from threadsup._runtime.inlet import BadKey
 from threadsup._runtime.mailbox import RESUME, Token
 from threadsup._runtime.marks import MARKS, NO_VALUES, Away, Failure, SinkFailure
 from threadsup._runtime.pykka_compat import Envelope, succeed
+from threadsup._runtime.ready import Ready
 from threadsup._runtime.sampling import Sampler
 from threadsup._runtime.serving import flow
+from threadsup._runtime.timers import NOTHING, Due
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from threadsup._runtime.actor import Behaviour, Life
+    from threadsup._runtime.actor import Life
     from threadsup._runtime.aside import Aside
     from threadsup._runtime.emitting import Treatment
-    from threadsup._runtime.inlet import Inlet
     from threadsup._runtime.outlet import Outlet
     from threadsup._runtime.timings import Timings
+    from threadsup._runtime.worker import WorkerBehaviour
 
 __all__ = ["StageBehaviour"]
 
@@ -51,12 +54,17 @@ class StageBehaviour(Emitting):
         treatment: Treatment,
         *,
         function: Callable[[Any], Any] | None = None,
-        worker: Behaviour | None = None,
+        worker: WorkerBehaviour | None = None,
     ) -> None:
         super().__init__(life, outlet, aside, treatment)
         self._function = function
         self._worker = worker
         self._sampler = Sampler(life, timings)
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is a function: it has no start code."""
+        return self._worker is None
 
     def start(self) -> None:
         """Make the instance and run `on_start`, where the stage is a class."""
@@ -77,14 +85,20 @@ class StageBehaviour(Emitting):
         """Finish what the last incarnation could not, then handle items."""
         function = self._function
         if function is None:
-            function = self._worker.instance.on_receive  # type: ignore[union-attr]
+            assert self._worker is not None
+            function = self._worker.instance.on_receive
         if self._treatment.contains:
             function = _contained(function)
+        self._take_over_ready()
         self._flush()
-        while True:
-            reason = self._handle_items(function)
-            if reason is not None:
-                return reason
+        try:
+            while True:
+                reason = self._handle_items(function)
+                if reason is not None:
+                    return reason
+        finally:
+            if self._ready is not None:
+                self._ready.put_away()
 
     def _handle_items(self, function: Callable[[Any], Any]) -> ExitReason | None:
         """Handle items as the chain is now, until told to stop or held up."""
@@ -100,8 +114,34 @@ class StageBehaviour(Emitting):
             return flow_in_batches(self._life, call, batch, each, self._arrived)
         if last and outlet.has_sinks:
             function = self._with_sink(function)
-        deliver = self._finisher() if outlet.next is None else self._hander_on(outlet.next)
-        return flow(self._life, function, deliver, self._arrived)
+        deliver = self._finish if last else self._hand_on
+        usual = self._usual(function) if self._life.limiter is None else None
+        return flow(self._life, function, deliver, self._arrived, usual=usual)
+
+    def _usual(self, function: Callable[[Any], Any]) -> Iterator[Any] | None:
+        """Return what handles the items that become one value, if that is done apart."""
+        if type(self._life.hand) is not list:  # somebody watches the hand
+            return None
+        inlet, common = self._next, (self._life, self._life.guarded(function))
+        self._life.begin_runs(onward=inlet is not None)
+        if inlet is None:
+            return express(
+                *common,
+                sampler=self._sampler,
+                special=self._end_or_fail,
+                marks=NO_VALUES,
+            )
+        if inlet.sole is None:
+            return None
+        self._ready = Ready(self._life, self._outlet, inlet, inlet.sole)
+        self._outlet.ready = self._ready
+        return express(
+            *common,
+            ready=self._ready,
+            sampler=self._sampler,
+            special=self._end_item,
+            marks=MARKS,
+        )
 
     def _checked(self, function: Callable[[Any], Any]) -> Callable[[list[Any]], list[Any]]:
         """Have a batch without one result for each item fail."""
@@ -125,52 +165,22 @@ class StageBehaviour(Emitting):
         """See to a token; return whether it was put away, behind what is away."""
         if token is RESUME:
             self._go_on()
+        elif type(token.arrived) is Due:
+            self._begin_with(token.arrived.take())
+        elif self._worker is not None and self._worker.took(token):
+            return False
         elif not self._sampler.back(token):
             if self._aside.hold(token):
                 return True
             self._outlet.pass_token(token)
         return False
 
+    def _begin_with(self, item: Any) -> None:
+        """Have the message of a timer be the next item: it begins here."""
+        if item is not NOTHING:
+            self._life.mailbox.come_back(item, first=True)
+
     # -- results of a stage in the middle -------------------------------------------
-
-    def _hander_on(self, inlet: Inlet) -> Callable[[Any, Any], None]:
-        """Return what does as `_hand_on`, for a loop that has nothing else to do.
-
-        What most items need is written out, and what is looked at for each is at hand:
-        calls and attributes are what an item costs. A type that was no mark once is not
-        looked up again in a table that all threads share.
-        """
-        life, sampler = self._life, self._sampler
-        due = sampler.due
-        usual: type | None = None
-        type_of, envelope = type, Envelope
-
-        def hand_on(result: Any, raw: Any) -> None:
-            nonlocal due, usual
-            due -= 1
-            if not due:
-                due = sampler.sample()
-            kind = type_of(result)
-            if kind is not usual:
-                if kind in MARKS:
-                    self._end_item(result, raw)
-                    return
-                usual = kind
-            if type_of(raw) is envelope:
-                result = Envelope(result, raw.reply_to)
-            life.passed += 1  # first: whoever sees what becomes of it finds it counted
-            try:
-                taken = inlet.offer(result)
-            except MailboxClosed:  # or only shut, which is for senders
-                taken = False
-            except BadKey as bad:
-                life.passed -= 1
-                self._fail(bad.error, raw)
-                return
-            if not taken:
-                self._wait_with(result, inlet)
-
-        return hand_on
 
     def _hand_on(self, result: Any, raw: Any) -> None:
         """Pass a result to the next stage; the message has left the hand."""
@@ -277,28 +287,6 @@ class StageBehaviour(Emitting):
         """Let through what ends a wait of a worker that is asked to stop, and nothing else."""
         if isinstance(error, WorkerExit) and self._life.token.asked:
             raise error
-
-    def _finisher(self) -> Callable[[Any, Any], None]:
-        """Return what does as `_finish`, as `_hander_on` does as `_hand_on`."""
-        life, sampler = self._life, self._sampler
-        due = sampler.due
-        usual: type | None = None
-        type_of, envelope = type, Envelope
-
-        def finish(result: Any, raw: Any) -> None:
-            nonlocal due, usual
-            due -= 1
-            if not due:
-                due = sampler.sample()
-            kind = type_of(result)
-            if kind is usual and type_of(raw) is not envelope:
-                life.finished += 1
-                return
-            if kind not in NO_VALUES:
-                usual = kind
-            self._end_or_fail(result, raw)
-
-        return finish
 
     def _finish(self, result: Any, raw: Any) -> None:
         """End an item at the last stage."""

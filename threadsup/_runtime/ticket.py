@@ -14,6 +14,7 @@ or of the dict, so one sees the other.
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, final
 
 from threadsup._runtime.context import Wakeup
@@ -45,13 +46,14 @@ the credit: the children of one that waits always reach the next multiple of it.
 class Returned:
     """What has come back of one stream; any thread puts, one takes, resumes and closes."""
 
-    __slots__ = ("_closed", "_resuming", "_suspended", "events", "waiter")
+    __slots__ = ("_closed", "_resuming", "_suspended", "events", "waiters")
 
     def __init__(self) -> None:
         self.events: deque[Ticket | Event] = deque()
         """Tickets settled with a value, and whatever else happened to an item."""
-        self.waiter: Wakeup | None = None
-        """Who takes, while it sleeps or is about to."""
+        self.waiters: list[Wakeup] = []
+        """Who takes, while it sleeps or is about to; who puts takes it out to wake it, for
+        it is not to be woken again by each that comes before it runs."""
         self._suspended: dict[Branch, Callable[[], object]] = {}
         """The emissions that wait for credit. Who takes one out calls it: so once."""
         self._resuming: Branch | None = None
@@ -62,9 +64,13 @@ class Returned:
     def put(self, event: Ticket | Event) -> None:
         """Put what has happened. Never blocks."""
         self.events.append(event)
-        waiter = self.waiter
-        if waiter is not None:
-            waiter.set()
+        if self.waiters:
+            self.wake()
+
+    def wake(self) -> None:
+        """Wake who takes. Never blocks."""
+        with suppress(IndexError):  # somebody else was first
+            self.waiters.pop().set()
 
     def take(self) -> Ticket | Event:
         """Take the next. Blocks; a worker that is asked to stop leaves it."""
@@ -73,13 +79,14 @@ class Returned:
         except IndexError:
             pass
         while True:
-            self.waiter = waiter = Wakeup()
+            waiter = Wakeup()
+            self.waiters.append(waiter)
             try:
                 return self.events.popleft()
             except IndexError:
                 waiter.wait()
             finally:
-                self.waiter = None
+                self.waiters.clear()
 
     # -- credit ---------------------------------------------------------------------
 
@@ -146,14 +153,16 @@ class Ticket:
         """The path of the item, as the root of its descendants."""
         return (-1 if self.number is None else self.number,)
 
-    def set(self, value: Any = None) -> None:
+    def settle(self, value: Any = None) -> None:
         """Come back with a value. Never blocks."""
         self.value = value
         returned = self.returned  # as in `put`, which is a call dearer, for every item
         returned.events.append(self)
-        waiter = returned.waiter
-        if waiter is not None:
-            waiter.set()
+        if returned.waiters:
+            returned.wake()
+
+    set = settle
+    """As Pykka's futures call it."""
 
     def set_exception(self, exc_info: tuple[Any, BaseException, Any]) -> None:
         """Come back with an error; as Pykka's futures, it is given `exc_info`."""

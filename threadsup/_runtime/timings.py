@@ -35,7 +35,10 @@ _BUCKETS: Final = (_LAST - _FIRST + 1) * _PER_POWER
 
 _WORTH_TIMING: Final = 50e-6
 """From this many seconds on every message is timed: the timing is lost in them."""
-_SPARSEST: Final = 64
+_SPACING: Final = 500e-6
+"""About how many seconds of work are between two messages that are timed, where they
+take less: timing one takes some microseconds, so this is a percent."""
+_SPARSEST: Final = 1024
 """At least one message in so many is timed."""
 _RECENT: Final = 1.0
 """About how many seconds of work the share of processor time is taken over."""
@@ -120,7 +123,7 @@ class Timings:
         self._recent = (on + cpu, worked + busy)
 
     def stride(self, took: float) -> int:
-        """Return how many messages on the next one is to be timed: 1 to 64.
+        """Return how many messages on the next one is to be timed: 1 to 1,024.
 
         One that took long: the next one. The quicker, the rarer, so that timing costs
         a few percent at most. Not always the same: of messages that alternate each
@@ -129,8 +132,8 @@ class Timings:
         if took >= _WORTH_TIMING:
             return 1
         widest = _SPARSEST
-        if took * _SPARSEST > _WORTH_TIMING:
-            widest = round(_WORTH_TIMING / took)
+        if took * _SPARSEST > _SPACING:
+            widest = round(_SPACING / took)
         self._chance = self._chance * 1_103_515_245 + 12_345 & 0x7FFF_FFFF
         return widest - (self._chance >> 16) % (widest // 2 + 1)
 

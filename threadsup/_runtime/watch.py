@@ -23,8 +23,9 @@ from __future__ import annotations
 
 import threading
 from math import inf
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex, final
+
+from threadsup._runtime.clock import monotonic
 
 if TYPE_CHECKING:
     from collections.abc import Callable

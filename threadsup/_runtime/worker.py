@@ -1,9 +1,8 @@
 """The kinds of worker: what it means to start, run, stop and fail each of them.
 
-Owns the behaviours of tasks, handlers, `Worker` classes and Pykka classes, and
-`receive()`. It must not know restarts, groups or chains: a behaviour runs one
-incarnation, in the incarnation's own thread, and its exceptions are the
-boundary's to judge.
+Owns the behaviours of tasks, handlers and `Worker` classes, and `receive()`. It must not
+know restarts, groups or chains: a behaviour runs one incarnation, in the incarnation's
+own thread, and its exceptions are the boundary's to judge.
 """
 
 from __future__ import annotations
@@ -18,18 +17,19 @@ from threadsup._exits import ExitReason, Normal, Shutdown, WorkerExit
 from threadsup._runtime.context import current
 from threadsup._runtime.future import Future
 from threadsup._runtime.mailbox import Token
-from threadsup._runtime.pykka_compat import Envelope, Inbox, build, fail, handle, retire, succeed
-from threadsup._runtime.serving import begin, forget, give_back, put_down, serve, take_back
+from threadsup._runtime.pykka_compat import Envelope, fail, succeed
+from threadsup._runtime.serving import serve
+from threadsup._runtime.taking import begin, forget, give_back, put_down, take_back
+from threadsup._runtime.ticking import drop, handle_due, timed
+from threadsup._runtime.timers import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    import pykka
-
     from threadsup._runtime.actor import Life
     from threadsup._runtime.interrupt import Guard
 
-__all__ = ["HandlerBehaviour", "PykkaBehaviour", "TaskBehaviour", "WorkerBehaviour", "receive"]
+__all__ = ["HandlerBehaviour", "TaskBehaviour", "WorkerBehaviour", "receive"]
 
 _NOTHING: Any = object()
 
@@ -63,6 +63,8 @@ def receive(timeout: float | None = None, *, default: Any = _NOTHING) -> Any:
 
 class TaskBehaviour:
     """A function that runs once and may read its mailbox."""
+
+    ready = True
 
     def __init__(
         self,
@@ -101,19 +103,22 @@ class TaskBehaviour:
         end = inf if timeout is None else monotonic() + timeout
         while True:
             raw = self._take(end)
-            if type(raw) is Token:
+            mark = type(raw) is Token
+            if mark:
                 if token.leaves:
                     give_back(life, raw)
                     continue
                 mailbox.took_token()
                 if raw is life.end:
                     raise WorkerExit(Shutdown())
-                continue
+                raw = timed(raw)
+                if raw is NOTHING:
+                    continue
             life.since = monotonic()
             life.hand.append(raw)
             life.taken += 1
             if token.leaves:  # only now, for the reason that is given in `serve`
-                put_down(life)
+                (drop if mark else put_down)(life)
                 continue
             if mailbox.senders:
                 mailbox.wake_senders()
@@ -189,6 +194,8 @@ class _Aside:
 class HandlerBehaviour:
     """A function that is called once per message."""
 
+    ready = True
+
     def __init__(
         self,
         life: Life,
@@ -207,7 +214,12 @@ class HandlerBehaviour:
 
     def run(self) -> ExitReason:
         """Handle messages until told to stop."""
-        return serve(self._life, self._handle, reply_errors=self._reply_errors)
+        return serve(
+            self._life, self._handle, arrived=self._arrived, reply_errors=self._reply_errors
+        )
+
+    def _arrived(self, token: Token) -> object:
+        return handle_due(self._life, token, self._handle)
 
     def stop(self) -> None:
         """Do nothing: there is nothing to clean up."""
@@ -228,6 +240,8 @@ def with_arguments(
 class WorkerBehaviour:
     """An instance of a `Worker` class: made, called and ended in its own thread."""
 
+    ready = False
+
     def __init__(
         self,
         life: Life,
@@ -240,17 +254,39 @@ class WorkerBehaviour:
         self._life = life
         self._call = target, args, kwargs
         self._reply_errors = reply_errors
+        self.context = life.context
         self.instance: Any = None
 
     def start(self) -> None:
         """Make the instance and run `on_start`."""
         target, args, kwargs = self._call
-        self.instance = target(*args, **kwargs)
+        self._make(target, *args, **kwargs)
         self.instance.on_start()
+
+    def _make(self, target: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        self.context.own = self  # by which its `__init__` finds what is set only then
+        self.instance = target(*args, **kwargs)
+        # Past a __setattr__ of the class.
+        object.__setattr__(self.instance, "_threadsup_own", self)
 
     def run(self) -> ExitReason:
         """Handle messages until told to stop."""
-        return serve(self._life, self.instance.on_receive, reply_errors=self._reply_errors)
+        life, handle = self._life, self.instance.on_receive
+        return serve(
+            life,
+            handle,
+            arrived=lambda token: handle_due(life, token, handle),
+            reply_errors=self._reply_errors,
+        )
+
+    def took(self, token: Token) -> bool:  # noqa: ARG002 - it puts none
+        """As a stage: see to a token if it is one of its own; return whether it was."""
+        return False
+
+    def end(self, reason: ExitReason) -> None:
+        """Have the incarnation end after the message in hand. Never blocks."""
+        if not self._life.token.asked:  # else it ends already, with the reason it was given
+            self._life.ask_to_stop(reason, inf)
 
     def stop(self) -> None:
         """Run `on_stop`."""
@@ -259,49 +295,3 @@ class WorkerBehaviour:
     def fail(self, error: BaseException) -> None:
         """Run `on_failure`."""
         self.instance.on_failure(type(error), error, error.__traceback__)
-
-
-class PykkaBehaviour(WorkerBehaviour):
-    """An instance of an untouched Pykka class, on our mailbox and in our loop."""
-
-    instance: pykka.ThreadingActor
-    _stops: list[Token]
-    """What it was stopped with by itself, or by who has its own ref."""
-
-    def start(self) -> None:
-        """Make the actor, its inbox in place before `__init__` runs; then `on_start`."""
-        self._stops = []
-        target, args, kwargs = self._call
-        inbox = Inbox(self._life.mailbox, self._stop_behind_what_is_queued)
-        self.instance = build(target, args, kwargs, inbox)  # type: ignore[arg-type]
-        self.instance.on_start()
-
-    def run(self) -> ExitReason:
-        """Handle messages, a proxy's calls among them, until told to stop."""
-        actor = self.instance
-        try:
-            return serve(
-                self._life,
-                lambda message: handle(actor, message),
-                arrived=self._stop_now,
-                reply_errors=self._reply_errors,
-            )
-        finally:
-            retire(actor)
-
-    def _stop_behind_what_is_queued(self, reply_to: Any) -> None:
-        def answer() -> None:
-            succeed(reply_to, None)
-
-        token = Token(arrived=answer, lost=answer)
-        self._stops.append(token)
-        if not self._life.mailbox.put_token(token):
-            answer()
-
-    def _stop_now(self, token: Token) -> None:
-        if token.arrived is not None:
-            token.arrived()
-        # An actor may have been stopped twice, or have ended before its stop came: what
-        # was meant for it does not stop the next one.
-        if token in self._stops:
-            raise WorkerExit(Shutdown())

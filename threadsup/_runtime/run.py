@@ -1,0 +1,154 @@
+"""Messages of one life that were taken together, and how far it has got with them.
+
+Owns the batch and what has become of its messages. It must not know what handles them,
+nor where results go.
+
+Where there is a backlog, to take and count messages one by one is most of what they
+cost. So several are taken at once, and what has become of them is one list: the message
+at the same place of the batch is done, once there is something. That `append` is the only
+thing that is written for a message. It counts it, it takes it out of the hand, and it
+decides a race with a fence:
+
+    worker   handle;  made.append(result)
+    fence    fenced = True;  kept = made.copy();  take the rest out of the batch
+
+Both pass through the lock of the list, or the GIL. Either the result is in the copy, and
+counts; or it is not, and the message has failed: what is appended later is read by nobody.
+
+What is not begun is still in the mailbox, beside its queue: it takes a place there, and is
+given back when the worker is to stop or is given up on. Who takes something out of the
+batch, or cuts it off, does so under a lock of the life, which nobody needs for a message
+that simply passes. For the one moment between two messages the next of them counts as in
+hand: a fence that comes just then fails a message that was not begun.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from itertools import repeat, starmap
+from typing import TYPE_CHECKING, Any, final
+
+if TYPE_CHECKING:
+    from threading import Lock
+
+    from threadsup._runtime.bound import Bounded
+
+__all__ = ["Run"]
+
+_NO_ARGUMENTS: tuple[()] = ()
+
+
+@final
+class Run:
+    """One batch. Made and gone through by the thread of the life, cut off by a fence."""
+
+    __slots__ = (
+        "_places",
+        "apart",
+        "batch",
+        "before",
+        "kept",
+        "lock",
+        "lost",
+        "made",
+        "sent",
+    )
+
+    def __init__(self, lock: Lock, before: int = 0) -> None:
+        self.lock = lock
+        """The life's: guards what is taken out of the batch."""
+        self.before = before
+        """How many messages of the life were done in batches before this one."""
+        self.batch: list[Any] = []
+        self.made: list[Any] = []
+        """What the first messages of the batch have become, in order."""
+        self.sent = 0
+        """How many of these have been handed on."""
+        self.kept: list[Any] | None = None
+        """Those that count, once the life is given up on."""
+        self.lost = 0
+        """Messages that were in hand then: one or none."""
+        self.apart = False
+        """Whether none of the batch is in hand, though there is a next one."""
+        self._places: list[int] = []
+        """The places reserved in the mailbox; who takes it out gives them back."""
+
+    # -- for the thread of the life -------------------------------------------------
+
+    def fill(self, mailbox: Bounded, count: int) -> None:
+        """Take up to so many out of the queue. Never blocks for long."""
+        if mailbox.capacity is not None:
+            mailbox.reserve(count)  # first: what is on its way has its place all the time
+            self._places.append(count)
+        # In C, one by one: what was taken before the queue was found empty is in the batch.
+        with suppress(IndexError):
+            self.batch.extend(starmap(mailbox.queue.popleft, repeat(_NO_ARGUMENTS, count)))
+
+    def next(self) -> Run:
+        """Return an empty one, to go on with; this one is done."""
+        return Run(self.lock, self.done)
+
+    def drop(self) -> bool:
+        """Take the next message out; return `False` if a fence was first."""
+        with self.lock:
+            if self.kept is not None:
+                return False
+            del self.batch[len(self.made)]
+            return True
+
+    def take_rest(self) -> list[Any]:
+        """Take out what is not done, in order; nothing if a fence was first."""
+        with self.lock:
+            return [] if self.kept is not None else self._take_rest(len(self.made))
+
+    def counts(self, place: int) -> bool:
+        """Return whether what was made for this place of the batch counts."""
+        with self.lock:
+            return self.kept is None or len(self.kept) > place
+
+    # -- for others ------------------------------------------------------------------
+
+    def cut(self) -> tuple[list[Any], list[Any]]:
+        """Let nothing count that is made from now on; return what was in hand, and the rest."""
+        with self.lock:
+            self.kept = self.made.copy()
+            rest = self._take_rest(len(self.kept))
+            hand = [] if self.apart else rest[:1]
+            self.lost = len(hand)
+        return hand, rest[len(hand) :]
+
+    def release(self, mailbox: Bounded) -> None:
+        """Give the places back: the batch is done, or the rest of it is elsewhere."""
+        with suppress(IndexError):  # somebody else was first
+            mailbox.reserve(-self._places.pop())
+
+    @property
+    def results(self) -> list[Any]:
+        """What counts of what was made."""
+        kept = self.kept
+        return self.made if kept is None else kept
+
+    @property
+    def done(self) -> int:
+        """How many messages of the life are done, this batch and those before."""
+        return self.before + len(self.results)
+
+    @property
+    def in_hand(self) -> int:
+        """How many messages are in hand: one or none."""
+        return 0 if self.apart else int(len(self.batch) > len(self.results))
+
+    @property
+    def waiting(self) -> int:
+        """How many messages are taken and neither begun nor done."""
+        return max(0, len(self.batch) - len(self.results) - (not self.apart))
+
+    @property
+    def spare(self) -> int:
+        """How many places are reserved for messages that have left them already."""
+        return max(0, sum(self._places) - self.waiting)
+
+    def _take_rest(self, done: int) -> list[Any]:
+        rest = self.batch[done:]
+        del self.batch[done:]
+        return rest
