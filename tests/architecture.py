@@ -44,6 +44,7 @@ LAYERS = {
     "threadsup._runtime.pykka_compat": 0,
     "threadsup._runtime.timers": 0,
     "threadsup._runtime.thread": 0,
+    "threadsup._runtime.whose": 0,
     "threadsup.events": 1,
     "threadsup._mermaid": 1,
     "threadsup._policy.intensity": 1,

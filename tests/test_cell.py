@@ -19,9 +19,11 @@ from threadsup import (
     NotRunningError,
     Shutdown,
     handler,
+    receive,
     worker_spec,
 )
 from threadsup._cell import address_of
+from threadsup._runtime.actor import Life
 from threadsup._runtime.ending import Ending
 from threadsup._runtime.side import Listener
 
@@ -220,3 +222,39 @@ def test_a_lost_ask_says_who_did_not_answer_and_why(supervisor: MakeSupervisor) 
     error = outcome(late.result, PATIENCE)
     assert str(error).startswith("'w' did not handle the message: ")
     assert error.reason == Shutdown()
+
+
+# -- the start --------------------------------------------------------------------------
+
+
+def idle() -> None:
+    receive()
+
+
+@pytest.mark.parametrize("target", [handler(act), idle], ids=["handler", "task"])
+def test_a_function_is_up_before_its_thread_has_run(
+    target: Any, supervisor: MakeSupervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no start code that could fail: nobody waits for its thread to say so."""
+    gate, real = Gate(), Life._main
+
+    def held(life: Life, *how: Any) -> None:
+        gate.meet()
+        real(life, *how)
+
+    monkeypatch.setattr(Life, "_main", held)
+    tree = supervisor().start()
+    ref = tree.add_worker(target, id="w")
+    gate.wait_reached()
+    assert ref.is_alive()
+    gate.open()
+
+
+def test_a_task_that_ends_at_once_has_started_first(supervisor: MakeSupervisor) -> None:
+    """Its end is reported by its own thread, maybe before `start` has returned."""
+    tree, seen = supervisor().start(), Recorder[Any]()
+    tree.subscribe(seen)
+    for _ in range(50):
+        tree.add_worker(len, "", restart="temporary").wait(PATIENCE)
+    told = [type(event).__name__ for event in seen.wait_for(100)]
+    assert told == ["WorkerStarted", "WorkerEnded"] * 50

@@ -1,34 +1,60 @@
-"""What the documents say: their examples run, their tables are the code's."""
+"""What the documents say: their examples run, their tables are the code's.
+
+The guides to Pykka, `concurrent.futures`, OTP and testing have tests of their own, beside
+what they are about.
+"""
 
 from __future__ import annotations
 
 import re
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from threadsup import load
+import threadsup
+from threadsup import SupervisorSpec, load
 from threadsup._exits import Abandoned, Crashed, Normal, Shutdown
 from threadsup._policy.restart import RESTARTS, STRATEGIES, affected
+from threadsup.cli.command import main
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from tests.conftest import MakeSupervisor
     from threadsup._policy.restart import Strategy
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
-SEMANTICS = (ROOT / "docs" / "semantics.md").read_text()
-CHAINS = (ROOT / "docs" / "chains.md").read_text()
+DOCS = ROOT / "docs"
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SEMANTICS = (DOCS / "semantics.md").read_text(encoding="utf-8")
+CHAINS = (DOCS / "chains.md").read_text(encoding="utf-8")
+SUPERVISORS = (DOCS / "supervisors.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "bench" / "README.md"]
+PAGES += sorted(DOCS.glob("*.md"))
+BY_COMMAND = {DOCS / "benchmarks.md"}
+"""What `make report` writes."""
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """Return the blocks of code in this language."""
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 def block(text: str, language: str) -> str:
     """Return the first block of code in this language."""
-    found = re.search(rf"```{language}\n(.*?)```", text, re.DOTALL)
-    assert found is not None
-    return found[1]
+    return blocks(text, language)[0]
+
+
+def run(code: str, page: str, names: dict[str, Any] | None = None) -> list[str]:
+    """Run a block as a program, with names that it takes for granted; return what it promises.
+
+    That is the comment behind each `print`: what it prints, or what ends in that.
+    """
+    exec(compile(code, page, "exec"), names or {"__name__": "page"})  # noqa: S102 - the point
+    said = re.findall(r"print\(.*\)  # (.*)$", code, re.MULTILINE)
+    return [line.rpartition(": ")[2] for line in said]
 
 
 def printed(name: str) -> list[str]:
@@ -51,8 +77,100 @@ def test_the_example_of_the_readme_prints_what_it_says(
     """The README's example runs as it stands and prints what its comments say."""
     code = block(README, "python")
     assert len([line for line in code.splitlines() if line.strip()]) <= 15
-    exec(compile(code, "README.md", "exec"), {})  # noqa: S102 - the point of the test
+    assert run(code, "README.md") == ["1815", "6"]
     assert capsys.readouterr().out.split() == ["1815", "6"]
+
+
+@pytest.mark.parametrize("at", [1, 2, 3], ids=["doors", "stream", "tree"])
+def test_each_block_of_the_readme_is_a_program(at: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """It needs nothing of another one, and prints what its comments say."""
+    said = run(blocks(README, "python")[at], "README.md")
+    assert said
+    assert capsys.readouterr().out.splitlines() == said
+
+
+def test_the_test_in_the_readme_passes(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the plugin and no other; it is the last block."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    _, _, _, _, code = blocks(README, "python")
+    pytester.makepyfile(code)
+    pytester.runpytest_inprocess("-p", "threadsup.testing.plugin").assert_outcomes(passed=1)
+
+
+def test_the_blocks_about_chains_run(
+    supervisor: MakeSupervisor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With functions that the text takes for granted."""
+    names = vars(threadsup) | {"parse": int, "price": float, "insert": list, "fetch": str}
+    first, second = blocks(CHAINS, "python")
+    run(first, "chains.md", names | {"lines": ["1", "2", "3"]})
+    assert capsys.readouterr().out.split() == ["1.0", "2.0", "3.0"]
+    run(second, "chains.md", names)
+
+    class Page:
+        words = 0
+
+    done: list[Any] = []
+    rest = {"read": lambda page: page, "classify": lambda page: page, "index": id}
+    rest |= {"scale": lambda page: page, "save": lambda pages: done.extend(pages) or pages}
+    names |= {"sup": supervisor("library"), **rest}
+    names["sup"].start()
+    run(block(SEMANTICS, "python"), "semantics.md", names)
+    page = Page()
+    assert names["parse"].submit(page).result(10) is page
+    assert done == [page]
+
+
+def test_the_blocks_about_supervisors_run(capsys: pytest.CaptureFixture[str]) -> None:
+    """The first prints what it says, and then draws the tree."""
+    first, second = blocks(SUPERVISORS, "python")
+    said = run(first, "supervisors.md")
+    printed_, *tree = capsys.readouterr().out.splitlines()
+    assert [printed_] == said
+    assert "shop" in tree[0]
+    assert "ingest" in "".join(tree)
+    run(second, "supervisors.md")
+
+
+def test_the_tree_of_supervisors_is_a_valid_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The guide's TOML loads, with a package that has what it names."""
+    (tmp_path / "shelf").mkdir()
+    (tmp_path / "shelf" / "__init__.py").touch()
+    (tmp_path / "shelf" / "pages.py").write_text("def fetch(url): ...\n")
+    text = block(SUPERVISORS, "toml").replace('"shop.pages:', '"shelf.pages:')
+    (tmp_path / "shop.toml").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    spec = load(tmp_path / "shop.toml", allow=("shelf",))
+    (ingest,) = spec.children
+    assert isinstance(ingest, SupervisorSpec)
+    assert [child.id for child in ingest.children] == ["fetch", "archive"]
+
+
+def test_the_defaults_of_a_nested_supervisor_are_the_codes() -> None:
+    """The guide's table of options says what the description says."""
+    spec = SupervisorSpec(name="any")
+    rows = [line.split("|") for line in SUPERVISORS.splitlines() if re.match(r"\| `", line)]
+    said = {cells[1].strip(" `"): cells[2].strip(" `") for cells in rows if len(cells) == 5}
+    for name in ("escalate", "auto_shutdown", "significant", "defaults"):
+        assert said[name] == repr(getattr(spec, name)).replace("'", '"'), name
+    assert said["max_restarts`, `max_seconds`, `backoff"] == (
+        f"{spec.max_restarts} in {spec.max_seconds:g} s"
+    )
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", DOCS / "command-line.md"], ids=str)
+def test_every_command_is_told(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each command that there is stands in the README and in its guide."""
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    commands = re.findall(r"^    (\w+) ", capsys.readouterr().out, re.MULTILINE)
+    assert len(commands) == 5
+    for command in commands:
+        assert f"threadsup {command}" in page.read_text(encoding="utf-8")
 
 
 def test_the_tree_in_the_readme_is_a_valid_file(
@@ -67,16 +185,39 @@ def test_the_tree_in_the_readme_is_a_valid_file(
     (tmp_path / "app.toml").write_text(block(README, "toml"))
     monkeypatch.syspath_prepend(str(tmp_path))
     spec = load(tmp_path / "app.toml", allow=("myapp",))
-    assert [child.id for child in spec.children] == ["run", "etl"]
+    assert [child.id for child in spec.children] == ["run", "etl", "night"]
 
 
-@pytest.mark.parametrize(
-    ("text", "home"), [(README, ROOT), (SEMANTICS, ROOT / "docs"), (CHAINS, ROOT / "docs")]
-)
-def test_links_lead_to_files_that_exist(text: str, home: Path) -> None:
-    """Every relative link of a document leads to a file of the checkout."""
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
-        assert (home / target).exists(), target
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_what_exists(page: Path) -> None:
+    """Every relative link of a page leads to a file of the checkout, and to a heading of it."""
+    text = page.read_text(encoding="utf-8")
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", text):
+        leads = (page.parent / target).resolve() if target else page
+        assert leads.exists() or leads in BY_COMMAND, target
+        if anchor:
+            titles = re.findall(r"^#+ (.*)$", leads.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {title.lower().replace(" ", "-") for title in titles}, anchor
+
+
+def test_every_guide_is_in_the_index() -> None:
+    """Each page of the folder is linked from its front page."""
+    index = (DOCS / "README.md").read_text(encoding="utf-8")
+    for page in PAGES:
+        if page.parent == DOCS and page.name != "README.md":
+            assert f"({page.name})" in index, page.name
+
+
+def test_the_modules_that_the_architecture_names_exist() -> None:
+    """Each name of its tables that could be a module is one."""
+    text = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    there = {path.stem for path in (ROOT / "threadsup").rglob("*.py")}
+    there |= {path.name for path in (ROOT / "threadsup").iterdir()}
+    cells = [line.split("|")[1] for line in text.splitlines() if re.match("[|] `[a-z]", line)]
+    named = [name for cell in cells for name in re.findall(r"`([\w/]+)`", cell)]
+    named = [name.rpartition("/")[2] for name in named]
+    assert len(named) > 30
+    assert sorted({*named} - there - {"key"}) == []
 
 
 def test_the_restart_table_is_the_codes() -> None:

@@ -607,13 +607,13 @@ class Scene:
     def _settle(self, ids: Iterable[str]) -> None:
         """Have the workers that run finish what they have."""
         running = tuple(ids)
+        # First: one that was started is up only when its thread has come to that.
+        if self.membership != "chain":
+            for key in running:
+                assert self.answers(key)
+        elif running == self.ids:
+            assert self.answers(running[0])
         assert {key for key in self.ids if self._handles[key].is_alive()} == set(running)
-        if self.membership == "chain":
-            if running == self.ids:
-                assert self.answers(running[0])
-            return
-        for key in running:
-            assert self.answers(key)
 
     def _check_threads(self, ids: Iterable[str]) -> None:
         """Find the threads of those that run, the tree's own two and no other."""

@@ -115,8 +115,8 @@ class Scene(Lives):
         """Begin the next life as that of a server."""
         life = self.make(hand=hand)
         self.keeper.target = target
-        life.launch(GenServerBehaviour(life, target, args, {}, reply_errors=reply_errors))
-        return self._up(life)
+        behaviour = GenServerBehaviour(life, target, args, {}, reply_errors=reply_errors)
+        return self.launch(life, behaviour)
 
     def settled(self) -> None:
         """Wait until the server has handled what is queued, by asking it."""

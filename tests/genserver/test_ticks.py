@@ -45,12 +45,10 @@ def begin(scene: Scene, kind: str, seen: Recorder[Any], hand: list[Any] | None =
             seen(message)
 
     if kind == "task":
-        life.launch(TaskBehaviour(life, task, (), {}))
-    elif kind == "handler":
-        life.launch(HandlerBehaviour(life, seen, (), {}, reply_errors=False))
-    else:
-        life.launch(WorkerBehaviour(life, Seeing, (), {}, reply_errors=False))
-    return scene._up(life)
+        return scene.launch(life, TaskBehaviour(life, task, (), {}))
+    if kind == "handler":
+        return scene.launch(life, HandlerBehaviour(life, seen, (), {}, reply_errors=False))
+    return scene.launch(life, WorkerBehaviour(life, Seeing, (), {}, reply_errors=False))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -72,7 +72,7 @@ class FakeHost:
         self.ends(End(life, reason, cause))
 
     def dead_letter(
-        self, life: Life, message: Any, reason: str, error: str, traceback: str
+        self, life: Life, message: Any, reason: str, error: str, traceback: object
     ) -> None:
         del traceback
         assert reason == "failed"

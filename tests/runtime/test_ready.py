@@ -7,12 +7,14 @@ that is held, with the results of those before it made and, mostly, not handed o
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.helpers import Gate
+from tests.runtime.forcing import run
 from tests.runtime.test_outlet import GIVEN_UP, Stages, asleep, message_of, wait_asleep
 from threadsup._errors import WorkerExited
 from threadsup._exits import Crashed, Normal
@@ -145,7 +147,7 @@ def test_one_sender_never_exceeds_the_bound(monkeypatch: pytest.MonkeyPatch, cap
         stages.lives.mailbox.put(item)
     life = stages.begin()
     wait_asleep(threads, life)
-    taken = []
+    taken: list[int] = []
     for _ in range(200):
         assert stages.next.qsize() <= capacity
         taken.append(stages.take())
@@ -162,7 +164,7 @@ def test_who_waits_with_results_leaves_them_to_the_next_life_in_order(
     stages = Stages(3)
     for item in range(60):
         stages.lives.mailbox.put(item)
-    taken = []
+    taken: list[int] = []
     for _ in range(6):
         life = stages.begin()
         wait_asleep(threads, life)
@@ -247,6 +249,47 @@ def test_a_life_that_was_given_up_on_hands_on_nothing_after_the_next_one_has_beg
     batch.stages.lives.end(old)
     assert batch.all_of_it(new) == BEHIND
     assert batch.stages.lives.counts() == {"handled": len(BEHIND), "failed": 1}
+
+
+@pytest.mark.parametrize("successor", [True, False])
+def test_a_fence_while_results_are_handed_on_loses_none(
+    monkeypatch: pytest.MonkeyPatch, *, successor: bool
+) -> None:
+    """There is room for some only: the rest is for who comes after, however soon it looks."""
+    batch, gate = Batch(capacity=200), Gate("the handing on")
+    stages = batch.stages
+    old = batch.begin(*BEHIND, HELD)
+    hand_on_all = Mailbox.hand_on_all
+
+    def slow(self: Mailbox, messages: list[Any]) -> int:
+        taken = hand_on_all(self, messages)
+        if old.thread is threading.current_thread():
+            gate.meet()
+        return taken
+
+    monkeypatch.setattr(Mailbox, "hand_on_all", slow)
+    there = len(batch.there())
+    stages.next.set_capacity(there + 2)  # fewer than are ready: HELD and more
+    batch.gate.open()
+    gate.wait_reached()
+    old.fence(GIVEN_UP)
+
+    def come_after() -> None:
+        if successor:
+            stages.begin()
+        else:
+            for raw, inlet in stages.outlet.take_out():
+                inlet.adopt([raw])
+
+    after = run(come_after)
+    gate.open()
+    stages.lives.end(old)
+    after.result()
+    found = [message_of(stages.take()) for _ in range(1 + len(BEHIND) + 1)]
+    assert found == ["in the way", *BEHIND, HELD]
+    if successor:
+        stages.lives.stop(stages.lives.all[-1])
+    assert stages.lives.counts() == {"handled": len(BEHIND) + 1}
 
 
 def test_a_life_that_was_given_up_on_has_no_successor_and_loses_nothing() -> None:

@@ -91,3 +91,16 @@ def test_after_a_fork_it_is_not_there() -> None:
     gate.open()
     thread.join(10)
     assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_an_exception_that_leaves_it_is_told_as_of_any_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With the thread it has left, though what tells it is shared by all of them."""
+    told: list[tuple[object, object]] = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: told.append((args[0], args[3])))
+    threads = [Thread(target=int, args=("x",), name=f"bad {number}") for number in range(2)]
+    for thread in threads:
+        thread.start()
+        thread.join(10)
+    assert told == [(ValueError, thread) for thread in threads]

@@ -22,7 +22,7 @@ from threadsup._specs import (
     worker_spec,
 )
 from threadsup._specs import options as declared
-from threadsup._specs.supervisor import SUPERVISOR_RULES
+from threadsup._specs.supervisor import NESTED_RULES, SUPERVISOR_RULES, NestedOptions
 
 
 def serve(message: Any) -> Any: ...
@@ -124,8 +124,9 @@ def test_a_budget_is_ones_own_or_the_defaults_or_the_supervisors() -> None:
 def test_declared_supervisor_options_and_rules_and_fields_are_the_same() -> None:
     """The typed options, the rules and the fields of the spec name the same things."""
     fields = {field.name for field in dataclasses.fields(SupervisorSpec)}
-    assert fields == {*SUPERVISOR_RULES, "children", "defaults"}
+    assert fields == {*SUPERVISOR_RULES, *NESTED_RULES, "children", "defaults"}
     assert {*SupervisorOptions.__annotations__, "name"} == {*SUPERVISOR_RULES, "defaults"}
+    assert {*NestedOptions.__annotations__, "name"} == {*NESTED_RULES, "defaults"}
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,29 @@ def test_what_is_for_later_comes_after_the_call_and_before_the_next(running: Run
     assert log.wait_for(6) == ["first", "outer", "inner", "second", "third", "request"]
 
 
+def test_what_is_next_comes_before_all_that_is_reported_after_it(running: Running) -> None:
+    """In a turn of its own: what was requested before is called in between (DESIGN 3.11)."""
+    gate, loop, log = Gate(), running.start(), running.log
+
+    def outer(_: None) -> None:
+        loop.next(inner, None)
+        loop.post(log, "report")  # as a worker does that ends in the moment
+        gate.meet()
+        log("outer")
+
+    def inner(_: None) -> None:
+        loop.next(log, "next of next")
+        log("next")
+
+    loop.request(outer, None)
+    gate.wait_reached()
+    loop.request(log, "request")
+    gate.open()
+    expected = ["first", "outer", "next", "report", "next of next", "request"]
+    assert sorted(log.wait_for(6)) == sorted(expected)
+    assert [item for item in log.items if item != "request"] == expected[:-1]
+
+
 def test_a_timer_wakes_the_loop(running: Running) -> None:
     """When it is due, though nobody requests anything (F76)."""
 

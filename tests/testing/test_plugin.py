@@ -390,7 +390,7 @@ def test_forgets(supervisor):
         ("threadsup_checks(crashes=1)", "*crashes must be True or False, not 1*"),
         (
             "threadsup_checks(stop_timeout='1')",
-            "*stop_timeout must be a number of seconds, not '1'*",
+            "*stop_timeout must be a number of seconds of 0 or more, not '1'*",
         ),
         ("threadsup_checks(False)", "*@pytest.mark.threadsup_checks takes keywords only*"),
         ("supervisor('name')", "*@pytest.mark.supervisor takes keywords only*"),
@@ -410,7 +410,11 @@ def test_a_wrong_marker_is_told(
     ("ini", "says"),
     [
         ("threadsup_checks = crashs", "*there is no crashs; there are crashes, asks, *"),
-        ("threadsup_answer_timeout = soon", "*must be a number of seconds, not 'soon'*"),
+        ("threadsup_answer_timeout = nan", "*must be a number of seconds of 0 or more, not nan*"),
+        (
+            "threadsup_answer_timeout = soon",
+            "*threadsup_answer_timeout must be a number *, not 'soon'*",
+        ),
     ],
 )
 def test_a_wrong_option_ends_the_run(

@@ -1,6 +1,6 @@
 """Which worker is this thread, was it asked to stop, and what does it wait for.
 
-Owns the context of each thread, the stop token of an incarnation and `Wakeup`, the
+Owns the context of a worker, the stop token of an incarnation and `Wakeup`, the
 one way in which anything of this library waits. It must not know mailboxes,
 actors or supervisors.
 
@@ -16,12 +16,12 @@ import threading
 from dataclasses import dataclass
 from math import inf
 from queue import Empty, SimpleQueue
-from threading import get_ident
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol, final
 
 from threadsup._exits import Shutdown, WorkerExit
 from threadsup._runtime import clock
+from threadsup._runtime.whose import current, enter, leave
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,16 +39,11 @@ __all__ = [
     "current",
     "enter",
     "leave",
-    "leave_all",
     "sleep",
 ]
 
 _LONGEST = threading.TIMEOUT_MAX
-
-
-_contexts: dict[int, Context] = {}
-"""Whose a thread is, by its ident. A `threading.local` makes objects of several kinds in
-each thread, and a free-threaded build takes a page of memory for each kind."""
+_SHUTDOWN = Shutdown()
 
 
 @final
@@ -138,7 +133,7 @@ class StopToken:
         """When the time for stopping is up, on the monotonic clock of `time`."""
         self.fenced = False
         """Whether the incarnation was given up on: every wait of it ends."""
-        self.reason: ExitReason = Shutdown()
+        self.reason: ExitReason = _SHUTDOWN
 
     def ask(self, reason: ExitReason, by: float) -> None:
         """Ask the incarnation to stop until `by` on the clock. Never blocks for long."""
@@ -280,7 +275,7 @@ class Context:
         """Whether its start code has not returned yet."""
         self.bell: SimpleQueue[None] | None = SimpleQueue()
         """What wakes its thread where that sleeps for a message; `None` while it does.
-        Made by who starts it, for what `_contexts` says of kinds."""
+        Made by who starts it, for what `whose` says of kinds."""
         self.tasks: _Receiver | None = None
         """Of a task: how it reads its mailbox."""
         self.own: Any = None
@@ -418,27 +413,6 @@ class Context:
 
     def __repr__(self) -> str:
         return f"<Context of {self.kind} {self.id!r}, incarnation {self.incarnation}>"
-
-
-def current() -> Context | None:
-    """Return the context of the worker whose thread this is, `None` outside."""
-    return _contexts.get(get_ident())
-
-
-def enter(context: Context) -> None:
-    """Make this thread the worker's. For the actor only."""
-    _contexts[get_ident()] = context
-
-
-def leave() -> None:
-    """Make this thread nobody's again. For the actor only."""
-    _contexts.pop(get_ident(), None)
-
-
-def leave_all() -> None:
-    """Make all threads nobody's: for the child of a fork, which gives idents anew."""
-    global _contexts  # noqa: PLW0603 - this one may be locked
-    _contexts = {}
 
 
 def sleep(seconds: float) -> None:

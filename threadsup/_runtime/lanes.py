@@ -31,7 +31,7 @@ from threading import TIMEOUT_MAX
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, final
 
-from threadsup._runtime.context import current
+from threadsup._runtime.whose import current
 
 if TYPE_CHECKING:
     from collections.abc import Callable

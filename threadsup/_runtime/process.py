@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from threadsup._errors import DuplicateChildError
-from threadsup._runtime.context import leave_all
+from threadsup._runtime.whose import leave_all
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping

@@ -5,15 +5,17 @@ outlet. It must not know how results are made, nor when it is time: who makes th
 
 A put that wakes a thread is what costs, so results are handed on together as long as the
 next stage has a backlog. They are the replica's and not its life's: if the life is given
-up on, the next one hands them on. Who does claims them first, by the pop of a one-slot
-list, which is atomic on every build. So nothing goes on twice.
+up on, the next one hands them on. Who does holds a lock, which is held while nothing
+waits: who comes after waits until the one before it is through, and finds what that had no
+room for. So nothing goes on twice, and nothing is left.
 
-Who was given up on hands on nothing more. It looks after the claim: either it sees that
-it was given up on, or its last result was made before that and is counted.
+Who was given up on hands on nothing more. It looks under the lock: either it sees that it
+was given up on, or its last result was made before that and is counted.
 """
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any, final
 
 from threadsup._exits import WorkerExit
@@ -32,12 +34,12 @@ __all__ = ["Ready"]
 class Ready:
     """Results of one life for one mailbox, or for what has taken its place since."""
 
-    __slots__ = ("_claim", "_life", "_outlet", "backlog", "inlet", "run")
+    __slots__ = ("_life", "_lock", "_outlet", "backlog", "inlet", "run")
 
     def __init__(self, life: Life, outlet: Outlet, inlet: Inlet, box: Mailbox) -> None:
         self._life = life
         self._outlet = outlet
-        self._claim: list[None] = [None]
+        self._lock = threading.Lock()
         self.inlet = inlet
         """Where they go."""
         self.backlog = box.queue
@@ -84,36 +86,27 @@ class Ready:
         run = self.run
         if run.sent == len(run.made):
             return True
-        try:
-            self._claim.pop()
-        except IndexError:
-            return True  # given up on: the next life has them
-        try:
+        with self._lock:
             if self._life.fenced:
-                return True
+                return True  # the next life has them, or will
             made = run.made[run.sent :]
             taken = self.inlet.hand_on_all(made)
             run.sent += taken
             return taken == len(made)
-        finally:
-            self._claim.append(None)
 
     def put_away(self) -> None:
         """Hand on what there is room for, and keep the rest for the next life. Never blocks."""
         if not self.flush_now():
             for result in self.take():
                 if not self._outlet.keep(result, self.inlet, self._life):
-                    self.inlet.adopt([result])  # given up on, and it counts: it was claimed
+                    self.inlet.adopt([result])  # given up on, and it counts: it was taken
 
     # -- for who comes after ----------------------------------------------------------
 
     def take(self) -> list[Any]:
-        """Take what is there, to be handed on by others; nothing, if it is done now."""
-        try:
-            self._claim.pop()
-        except IndexError:
-            return []
-        run = self.run
-        left = run.results[run.sent :]
-        run.sent += len(left)
+        """Take what is there, to be handed on by others. Never blocks for long."""
+        with self._lock:
+            run = self.run
+            left = run.results[run.sent :]
+            run.sent += len(left)
         return left

@@ -6,6 +6,7 @@ of a `Keeper`. A `tell` touches the ref and the mailbox and nothing else.
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, final, overload
 
 from threadsup._errors import CallingSelfError, MailboxClosed, ReplyTimeout
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["ASK_TIMEOUT", "Keeper", "WorkerRef"]
 
 R = TypeVar("R")
+
+_NO_PARTS: Mapping[str, Part] = MappingProxyType({})
 
 ASK_TIMEOUT = 30.0
 """Seconds a blocking `ask` waits by default."""
@@ -75,7 +78,7 @@ class WorkerRef:
     def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
         self._mailbox = keeper.mailbox
-        self.parts: Mapping[str, Part] = {}
+        self.parts: Mapping[str, Part] = _NO_PARTS
         """Of a Pykka class: what its instance has beside it, for proxies. For its worker."""
 
     def __repr__(self) -> str:

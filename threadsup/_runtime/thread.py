@@ -18,7 +18,10 @@ from __future__ import annotations
 import contextvars
 import sys
 import threading
-from typing import final
+from typing import TYPE_CHECKING, Any, final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Thread"]
 
@@ -48,13 +51,29 @@ class _Started:
         """Do nothing: there is no lock in it."""
 
 
+_NO_KEYWORDS: dict[str, object] = {}
+_shared: dict[str, Callable[[threading.Thread], None]] = {}
+
+
 class Thread(threading.Thread):
     """A thread whose `start` does not wait for it; a daemon, always."""
 
     def __init__(self, *, target: object, args: tuple[object, ...], name: str) -> None:
         inherits = sys.version_info >= (3, 14)
-        empty = {"context": contextvars.Context()} if inherits else {}
-        super().__init__(target=target, args=args, name=name, daemon=True, **empty)  # type: ignore[arg-type]
+        empty: dict[str, Any] = {"context": contextvars.Context()} if inherits else {}
+        super().__init__(
+            target=target,  # type: ignore[arg-type]
+            args=args,
+            kwargs=_NO_KEYWORDS,
+            name=name,
+            daemon=True,
+            **empty,
+        )
+        # What tells of an exception that leaves a thread is half a kilobyte each, and the
+        # same for all.
+        hook = getattr(self, "_invoke_excepthook", None)
+        if hook is not None:
+            self._invoke_excepthook = _shared.setdefault("hook", hook)
         # Before 3.13 a thread that has not run yet can be neither joined nor asked
         # whether it is alive: there its start waits.
         if sys.version_info >= (3, 13) and hasattr(self, "_started"):

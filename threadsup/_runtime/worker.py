@@ -271,13 +271,15 @@ class WorkerBehaviour:
 
     def run(self) -> ExitReason:
         """Handle messages until told to stop."""
-        life, handle = self._life, self.instance.on_receive
         return serve(
-            life,
-            handle,
-            arrived=lambda token: handle_due(life, token, handle),
+            self._life,
+            self.instance.on_receive,
+            arrived=self._due,
             reply_errors=self._reply_errors,
         )
+
+    def _due(self, token: Token) -> object:
+        return handle_due(self._life, token, self.instance.on_receive)
 
     def took(self, token: Token) -> bool:  # noqa: ARG002 - it puts none
         """As a stage: see to a token if it is one of its own; return whether it was."""

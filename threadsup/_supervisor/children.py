@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 
     from threadsup._exits import ChildId
     from threadsup._policy.protocol import Verb
+    from threadsup._policy.restart import RestartRule
     from threadsup._specs import (
         ChainOptions,
         ChildSpec,
@@ -71,10 +73,16 @@ __all__ = ["Children", "rules_of_child"]
 
 def rules_of_child(spec: ChildSpec) -> ChildRules:
     """Return the rules of a child of a supervisor, which is a scope."""
-    temporary = isinstance(spec, WorkerSpec) and spec.restart == "temporary"
+    if isinstance(spec, WorkerSpec) and spec.restart == "temporary":
+        return _rules("temporary", spec.significant)
+    return _rules("escalate" if spec.escalate else "never", spec.significant)
+
+
+@cache  # there are six of them, and a tree of thousands shares them
+def _rules(restart: RestartRule, significant: bool) -> ChildRules:
     return ChildRules(
-        restart="temporary" if temporary else "escalate" if spec.escalate else "never",
-        significant=spec.significant,
+        restart=restart,
+        significant=significant,
         shutdown=inf,  # the limits are those of its members
         start_timeout=inf,
     )

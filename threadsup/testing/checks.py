@@ -10,7 +10,9 @@ import threading
 import time
 import traceback
 from concurrent.futures import wait
+from contextlib import suppress
 from dataclasses import dataclass, fields
+from math import inf
 from typing import TYPE_CHECKING, Any, final
 
 from threadsup._errors import NotRunningError, ThreadsupError
@@ -57,15 +59,19 @@ class Checks:
         """Return these with some changed.
 
         Raises:
-            TypeError: there is no such check, or it is no `bool` or number.
+            TypeError: there is no such check, or it is no `bool` or number of seconds.
         """
         known: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
         for name, value in options.items():
             if name not in known:
                 raise TypeError(f"there is no check {name!r}; there are {', '.join(known)}")
-            wants_bool = isinstance(known[name], bool)
-            if wants_bool != isinstance(value, bool) or not isinstance(value, int | float):
-                wanted = "True or False" if wants_bool else "a number of seconds"
+            is_bool = isinstance(value, bool)
+            if isinstance(known[name], bool):
+                wanted, is_right = "True or False", is_bool
+            else:
+                wanted = "a number of seconds of 0 or more"
+                is_right = not is_bool and isinstance(value, int | float) and 0 <= value < inf
+            if not is_right:
                 raise TypeError(f"{name} must be {wanted}, not {value!r}")
         return Checks(**(known | options))
 
@@ -145,7 +151,8 @@ class Watch:
         for tree in process.trees().values():
             if tree not in self._running and isinstance(tree, Supervisor):
                 left.append(f"{tree.name!r}: use it as a context manager, or call stop()")
-                tree.stop(self._checks.stop_timeout)
+                with suppress(ThreadsupError):  # that it ran is what is to be said
+                    tree.stop(self._checks.stop_timeout)
         return left
 
     def _left(self) -> list[str]:

@@ -218,11 +218,13 @@ class Hang:
     def __enter__(self) -> Self:
         mark, cell = self._mark, self._cell
         mark.put()
-        if not self._reached.wait(self._timeout) and mark.call_off():
-            raise TimeoutError(
-                f"{cell.address!r} came to no message within {self._timeout:g} s: "
-                "it is busy, paused or ended"
-            )
+        if not self._reached.wait(self._timeout):
+            if mark.call_off():
+                raise TimeoutError(
+                    f"{cell.address!r} came to no message within {self._timeout:g} s: "
+                    "it is busy, paused or ended"
+                )
+            self._reached.wait()  # it has come to it in this very moment
         announce(cell._services, cell.path, mark.incarnation)  # noqa: SLF001
         return self
 

@@ -75,10 +75,11 @@ def _configured(config: pytest.Config) -> Checks:
         try:
             options[name] = float(text)
         except ValueError:
-            raise pytest.UsageError(
-                f"threadsup_{name} must be a number of seconds, not {text!r}"
-            ) from None
-    return Checks().with_options(options)
+            options[name] = text
+    try:
+        return Checks().with_options(options)
+    except TypeError as error:
+        raise pytest.UsageError(f"threadsup_{error}") from None
 
 
 def _options(request: pytest.FixtureRequest, marker: str) -> dict[str, Any]:
