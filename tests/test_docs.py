@@ -113,8 +113,13 @@ def test_the_blocks_about_chains_run(
         words = 0
 
     done: list[Any] = []
+
+    def save(pages: list[Any]) -> list[Any]:
+        done.extend(pages)
+        return pages
+
     rest = {"read": lambda page: page, "classify": lambda page: page, "index": id}
-    rest |= {"scale": lambda page: page, "save": lambda pages: done.extend(pages) or pages}
+    rest |= {"scale": lambda page: page, "save": save}
     names |= {"sup": supervisor("library"), **rest}
     names["sup"].start()
     run(block(SEMANTICS, "python"), "semantics.md", names)
@@ -206,6 +211,15 @@ def test_every_guide_is_in_the_index() -> None:
     for page in PAGES:
         if page.parent == DOCS and page.name != "README.md":
             assert f"({page.name})" in index, page.name
+
+
+def test_the_programs_that_the_index_names_exist() -> None:
+    """Each module that the index has somebody run is in the checkout."""
+    names = re.findall(r"`python -m ([\w.]+)", (DOCS / "README.md").read_text(encoding="utf-8"))
+    assert len(names) == 7
+    for name in names:
+        path = ROOT.joinpath(*name.split("."))
+        assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), name
 
 
 def test_the_modules_that_the_architecture_names_exist() -> None:

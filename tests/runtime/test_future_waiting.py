@@ -6,7 +6,6 @@ import asyncio
 import gc
 import weakref
 from math import inf
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pykka
@@ -16,6 +15,7 @@ from tests.helpers import Gate
 from tests.runtime.forcing import note_sleepers, run, run_as_worker
 from threadsup._errors import ReplyError, ReplyTimeout
 from threadsup._exits import Shutdown, WorkerExit
+from threadsup._runtime.clock import monotonic
 from threadsup._runtime.context import StopToken, Wakeup
 from threadsup._runtime.future import Future
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import inf
-from time import monotonic
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +11,7 @@ from tests.helpers import Gate
 from tests.runtime.forcing import note_sleepers, run, run_as_worker
 from threadsup._exits import Shutdown, WorkerExit
 from threadsup._runtime import context as module
+from threadsup._runtime.clock import monotonic
 from threadsup._runtime.context import (
     StopToken,
     Wakeup,

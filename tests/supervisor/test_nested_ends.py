@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,7 +48,11 @@ def test_the_file_of_the_page_is_a_valid_one(
     (tmp_path / "shop" / "pages.py").write_text("def fetch(url): return url\n")
     (tmp_path / "shop.toml").write_text(blocks("toml")[0])
     monkeypatch.syspath_prepend(tmp_path)
-    spec = load(tmp_path / "shop.toml", allow=("shop",))
+    try:
+        spec = load(tmp_path / "shop.toml", allow=("shop",))
+    finally:
+        for name in ("shop", "shop.pages"):
+            sys.modules.pop(name, None)
     assert [child.id for child in spec.children] == ["ingest"]
 
 

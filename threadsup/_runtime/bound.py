@@ -248,9 +248,14 @@ class Bounded(Lanes, ABC):
         raw = Lanes.wait(self, end)
         # Who found it full while the consumer was about to wake is not to wait until half
         # of it is free: the consumer had nothing to do, and this may keep it for long.
-        if self.senders and self._limit is not None:
-            self._wake(self._limit - self._messages())
+        if self.senders:
+            self.wake_for_room()
         return raw
+
+    def wake_for_room(self) -> None:
+        """Wake as many waiting senders as there is room for, be it little."""
+        if self._limit is not None:
+            self._wake(self._limit - self._messages())
 
     def _wake(self, count: int | None = None) -> None:
         # Never by asking first whether there is anybody: only taking out passes

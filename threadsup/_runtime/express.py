@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from threadsup._runtime.ready import Ready
     from threadsup._runtime.sampling import Sampler
 
-__all__ = ["Escaped", "express"]
+__all__ = ["LOOK", "Escaped", "express"]
 
-_LOOK = 50e-6
+LOOK = 50e-6
 """For about how many seconds one look at the clock holds."""
 _WORTH_IT = 2
 """For how many messages a batch is made; one alone is what others are for."""
@@ -100,10 +100,10 @@ def express(  # noqa: C901, PLR0912, PLR0915 - written out, for calls are what a
         mailbox.run = life.run
         if ready is not None:
             ready.run = life.run
-    stride = 1
+    stride = 0
     while True:
         looked = now()
-        stride = min(stride * 2, _MOST) if looked - life.since < _LOOK else 1
+        stride = min(2 * stride + 1, _MOST) if looked - life.since < LOOK else 1
         life.since = looked
         count = min(stride, len(queue))
         if sampler is not None:

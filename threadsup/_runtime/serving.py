@@ -18,7 +18,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from threadsup._exits import ExitReason, Shutdown
-from threadsup._runtime.express import Escaped, express
+from threadsup._runtime.express import LOOK, Escaped, express
 from threadsup._runtime.future import Future
 from threadsup._runtime.mailbox import RESUME, Token
 from threadsup._runtime.pykka_compat import Envelope, succeed
@@ -81,7 +81,7 @@ def flow(  # noqa: C901, PLR0912 - written out, for calls are what a message cos
     alone = usual is None and deliver is None and type(hand) is list
     get = mailbox.get if usual is None else usual.__next__
     type_of, envelope, a_token, now = type, Envelope, Token, monotonic
-    again = False
+    again, slow = False, True
     while not token.fenced:  # else what was to wake it may have woken the next life
         if returned:
             raw, again = take_back(life), True
@@ -106,8 +106,12 @@ def flow(  # noqa: C901, PLR0912 - written out, for calls are what a message cos
         if token.look and not attend(life):
             return token.reason if token.asked else None
         # Without the tokens: they are seen to only after this message, and that may wait.
-        if senders and mailbox.qsize() - len(mailbox.tokens) <= mailbox.half:
-            mailbox.wake_senders()
+        if senders:
+            # Where a message takes its time a wake-up is cheap, and half may be far.
+            if slow:
+                mailbox.wake_for_room()
+            elif mailbox.qsize() - len(mailbox.tokens) <= mailbox.half:
+                mailbox.wake_senders()
         if kind is envelope:
             if not _answer(life, raw, handle, deliver, reply_errors=reply_errors):
                 return Shutdown()
@@ -121,6 +125,7 @@ def flow(  # noqa: C901, PLR0912 - written out, for calls are what a message cos
                 life.handled += 1
             else:
                 deliver(result, raw)
+        slow = now() - life.since >= LOOK
         if again:
             life.attempts, again = 0, False
         raw = result = None  # who is idle keeps nobody's message alive
