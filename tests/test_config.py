@@ -601,7 +601,10 @@ def test_every_fault_of_a_file_is_told_at_once(shop: ModuleType, tmp_path: Path)
         "chain[0].stage[1].args: must be a list of arguments, not a str",
         "chain[0].stage[1].capacity: must be a whole number of at least 1, not 'x'",
         "chain[0].stage[2].kind: is no known key",
-        "chain[0].stage[2].target: must have an on_receive of its own, for items, which Actor has not",
+        (
+            "chain[0].stage[2].target: must have an on_receive of its own, for items, which "
+            "Actor has not"
+        ),
         "worker[1].id: 'poller' is taken by worker[0]",
         "chain[0].id: 'poller' is taken by worker[0]",
     )

@@ -64,4 +64,6 @@ def main(paths: list[Path]) -> list[str]:
 
 
 if __name__ == "__main__":
+    if not sys.argv[1:]:
+        sys.exit("usage: name the files whose words are to be counted")
     print("\n".join(main([Path(name) for name in sys.argv[1:]])))

@@ -252,6 +252,15 @@ class Bounded(Lanes, ABC):
             self.wake_for_room()
         return raw
 
+    def make_way(self, *, slow: bool) -> None:
+        """Wake waiting senders, if it is time: a message was taken, and is to be handled."""
+        # Where a message takes its time a wake-up is cheap, and half may be far. Tokens do
+        # not count: they are seen to only after this message, and that may wait.
+        if slow:
+            self.wake_for_room()
+        elif self.qsize() - len(self.tokens) <= self.half:
+            self.wake_senders()
+
     def wake_for_room(self) -> None:
         """Wake as many waiting senders as there is room for, be it little."""
         if self._limit is not None:

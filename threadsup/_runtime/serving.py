@@ -105,13 +105,8 @@ def flow(  # noqa: C901, PLR0912 - written out, for calls are what a message cos
         # either it is seen here, or the message is seen there.
         if token.look and not attend(life):
             return token.reason if token.asked else None
-        # Without the tokens: they are seen to only after this message, and that may wait.
         if senders:
-            # Where a message takes its time a wake-up is cheap, and half may be far.
-            if slow:
-                mailbox.wake_for_room()
-            elif mailbox.qsize() - len(mailbox.tokens) <= mailbox.half:
-                mailbox.wake_senders()
+            mailbox.make_way(slow=slow)
         if kind is envelope:
             if not _answer(life, raw, handle, deliver, reply_errors=reply_errors):
                 return Shutdown()

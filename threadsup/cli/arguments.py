@@ -120,18 +120,24 @@ def _verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> list[a
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
     if not 0 <= value < float("inf"):
-        msg = "not a number of seconds"
-        raise ValueError(msg)
+        msg = f"{text!r} is no number of seconds, 0 or more"
+        raise argparse.ArgumentTypeError(msg)
     return value
 
 
 def _number(text: str) -> int:
-    value = int(text)
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
     if value < 1:
-        msg = "not a number of threads"
-        raise ValueError(msg)
+        msg = f"{text!r} is no number of threads, 1 or more"
+        raise argparse.ArgumentTypeError(msg)
     return value
 
 
