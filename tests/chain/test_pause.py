@@ -19,6 +19,7 @@ from threadsup import (
     events,
     stage,
 )
+from threadsup._runtime.pause import Pause
 
 if TYPE_CHECKING:
     from tests.chain.conftest import MakeFlow
@@ -34,8 +35,17 @@ def is_paused(f: Flow) -> bool:
     return f.chain.is_paused
 
 
-def test_items_in_hand_are_finished_and_no_other_is_begun(flow: MakeFlow) -> None:
+def test_items_in_hand_are_finished_and_no_other_is_begun(
+    flow: MakeFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In every stage: what was told before and after waits for `resume`."""
+    parked, park = Recorder[Any](), Pause.park
+
+    def parks(pause: Pause, life: Any) -> None:
+        parked((life.id, life.number))
+        park(pause, life)
+
+    monkeypatch.setattr(Pause, "park", parks)
     held = Held(0)
     f = flow(stage(held, id="s"), stage(held, id="t"))
     f.chain.tell(0)
@@ -49,6 +59,7 @@ def test_items_in_hand_are_finished_and_no_other_is_begun(flow: MakeFlow) -> Non
     # It is through when it waits with the next stage, which takes nothing either.
     line = f.chain._line("t")
     f.chain.restart_child("s")  # which waits for what is in hand
+    parked.wait_until(lambda lives: (("s", 0), 2) in lives, "next life of s")
     assert line.cells[0].mailbox.pending == 2
     assert held.items == [0]
     assert f.items() == {"offered": 4, "in_flight": 4}

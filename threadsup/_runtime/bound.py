@@ -216,12 +216,17 @@ class Bounded(Lanes, ABC):
         return self._refuses(inner=inner) or not self._is_full()
 
     def room(self) -> int:
-        """Return for how many more messages there is room; many, where there is no bound."""
+        """Return for how many more messages there is room, or a few less; 0: for none."""
         limit = self._limit  # first: what is released meanwhile is no room twice
         if limit is None:
             return sys.maxsize
         spare = 0 if self.run is None else self.run.spare
-        return max(0, limit - self._messages() + spare)
+        room = limit - self.qsize() + spare
+        if room <= 0 and self.tokens:
+            # Tokens take no place; but those that are noted and elsewhere make none.
+            elsewhere = self.on_way + sum(type(raw) is Token for _, raw in self.returned.copy())
+            room += max(0, len(self.tokens) - elsewhere)
+        return max(0, room)
 
     def _is_full(self) -> bool:
         if self._limit is None:

@@ -112,7 +112,14 @@ def express(  # noqa: C901, PLR0912, PLR0915 - written out, for calls are what a
             count = min(count, ready.room())  # that no result has to wait that is made
         if count < _WORTH_IT or returned or life.fenced:
             # Fenced, it must not wait: what was to wake it may have woken the next life.
-            yield mailbox.nothing() if returned or life.fenced else mailbox.get()
+            if returned or life.fenced:
+                yield mailbox.nothing()
+                continue
+            raw = mailbox.get()
+            if type_of(raw) is a_token:
+                mailbox.on_way = 1  # at once: until it is noted it looks like room
+            yield raw
+            raw = None
             continue
         run: Any = life.run
         batch: Any = run.batch

@@ -118,6 +118,7 @@ class Lanes:
     __slots__ = (
         "_append",
         "gathered",
+        "on_way",
         "qsize",
         "queue",
         "returned",
@@ -142,6 +143,8 @@ class Lanes:
         self.gathered: list[Tried] = []
         """Taken for a batch that is not complete, each with its attempts so far: comes
         before everything else."""
+        self.on_way = 0
+        """How many tokens were taken and are noted still: one or none."""
         self.tokens: list[None] = []
         """As many as there are tokens in the queue and in `returned`, or a moment more.
         No number: `signal`, also from a signal handler, adds one without a lock."""
@@ -246,6 +249,7 @@ class Lanes:
     def took_token(self) -> None:
         """Note that a token has left the queue."""
         self.tokens.pop()
+        self.on_way = 0
 
     def nothing(self) -> Token:
         """Return a `WAKE` that was in no queue, for a consumer that finds nothing."""

@@ -243,6 +243,7 @@ class Mailbox(Closable):
             if not closed:
                 self._hold_place(raw, 1)
                 self._return(raw, attempts)
+                self.on_way = 0
             elif type(raw) is Token:
                 self.tokens.pop()
         if closed and raw is not WAKE:
