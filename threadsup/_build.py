@@ -41,7 +41,8 @@ class OwnCell(ABC):
 
 def behaviour(spec: WorkerSpec, life: Life) -> Behaviour:
     """Return what runs one life of a worker of this kind."""
-    call = spec.target, spec.args, spec.kwargs
+    target = spec.target if spec.breaker is None else spec.breaker(spec.target)
+    call = target, spec.args, spec.kwargs
     reply_errors = spec.on_ask_error == "reply"
     if spec.kind == "task":
         return TaskBehaviour(life, *call)

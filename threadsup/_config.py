@@ -24,6 +24,7 @@ from threadsup._imports import Names, allow_problems
 from threadsup._policy.autoscale import Autoscale
 from threadsup._policy.backoff import Backoff
 from threadsup._policy.batch import Batch
+from threadsup._policy.breaker import Breaker
 from threadsup._policy.rate import Rate
 from threadsup._policy.retry import Retry
 from threadsup._specs.chain import CHAIN_RULES, ChainSpec, length_problem
@@ -59,7 +60,12 @@ _Table: TypeAlias = Mapping[str, Any]
 # A file says "task" or "handler"; what a class is shows in the class.
 _FILE_KIND = one_of("task", "handler")
 _STAGE_RULES = {name: rule for name, rule in STAGE_RULES.items() if name != "kind"}
-_VALUES: Mapping[str, type[Any]] = {"backoff": Backoff, "batch": Batch, "rate": Rate}
+_VALUES: Mapping[str, type[Any]] = {
+    "backoff": Backoff,
+    "batch": Batch,
+    "rate": Rate,
+    "breaker": Breaker,
+}
 """Options that are a table in a file."""
 _BUILTIN_ERRORS = {
     name: value

@@ -75,7 +75,8 @@ class StageCell(Cell):
         if paused:  # what woke the last life is gone, and somebody may wait for this one
             self.mailbox.wake()
         parts = life, self.outlet, self.aside, self.timings, line.treatment()
-        call = spec.target, spec.args, spec.kwargs
+        target = spec.target if spec.breaker is None else spec.breaker(spec.target)
+        call = target, spec.args, spec.kwargs
         if spec.kind == "stage":
             return StageBehaviour(*parts, function=with_arguments(*call))
         kind = PykkaStageBehaviour if spec.kind == "pykka" else WorkerBehaviour

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from threadsup._policy.autoscale import Autoscale
     from threadsup._policy.backoff import Backoff
     from threadsup._policy.batch import Batch
+    from threadsup._policy.breaker import Breaker
     from threadsup._policy.rate import Rate
 
 __all__ = [
@@ -69,6 +70,7 @@ class RunOptions(TypedDict, total=False):
     max_attempts: int
     mailbox: MailboxFate
     interrupt: bool
+    breaker: Breaker | None
 
 
 class ScopeOptions(TypedDict, total=False):

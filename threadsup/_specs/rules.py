@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from threadsup._checks import flag, ident, number, one_of, optional, seconds, shown, unknown, whole
 from threadsup._policy.backoff import Backoff
 from threadsup._policy.batch import Batch
+from threadsup._policy.breaker import Breaker
 from threadsup._policy.rate import Rate
 from threadsup._policy.retry import Retry
 from threadsup._specs.targets import name_of
@@ -71,6 +72,10 @@ def _rate(value: object) -> str:
     return "" if type(value) is Rate else f"must be a Rate, not {shown(value)}"
 
 
+def _breaker(value: object) -> str:
+    return "" if type(value) is Breaker else f"must be a Breaker, not {shown(value)}"
+
+
 STRATEGY = one_of("one_for_one", "one_for_all", "rest_for_one", "before_for_one")
 ON_FULL = one_of("wait", "raise", "drop_new", "drop_old")
 ON_ERROR: Rule = _on_error
@@ -88,6 +93,7 @@ RUN_RULES: Mapping[str, Rule] = {
     "max_attempts": whole(1),
     "mailbox": one_of("keep", "drop"),
     "interrupt": flag,
+    "breaker": optional(_breaker),
 }
 """Of one running worker, whatever it belongs to."""
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from threadsup._checks import Rule
     from threadsup._exits import ChildId
     from threadsup._policy.batch import Batch
+    from threadsup._policy.breaker import Breaker
     from threadsup._policy.rate import Rate
     from threadsup._specs.options import (
         Key,
@@ -125,6 +126,9 @@ class StageSpec:
     """`None`: the function gets one item at a time."""
     rate: Rate | None = None
     """How many items all replicas together may begin; `None`: any number."""
+    breaker: Breaker | None = None
+    """Of a function that is called per item: what makes no more calls for a while when it has
+    failed again and again. All its lives and replicas count together, by this very object."""
     mailbox: MailboxFate = "keep"
     """What becomes of queued items at a restart."""
     max_attempts: int = 1

@@ -8,6 +8,7 @@ sense for some memberships is checked there.
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, final
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from threadsup._checks import Rule
     from threadsup._exits import ChildId
     from threadsup._policy.backoff import Backoff
+    from threadsup._policy.breaker import Breaker
     from threadsup._specs.options import (
         Kind,
         MailboxFate,
@@ -97,6 +99,9 @@ class WorkerSpec:
     """Whether an error while answering an `ask` also ends the worker."""
     interrupt: bool = False
     """Whether it gets an asynchronous exception before it is abandoned."""
+    breaker: Breaker | None = None
+    """Of a function that is called per message: what makes no more calls for a while when it has
+    failed again and again. All its lives count together, by this very object."""
 
     def __post_init__(self) -> None:
         if problems := worker_problems(options_of(self)):
@@ -155,6 +160,8 @@ def worker_problems(
         problems.append(
             "significant: must be false for a permanent worker, which never ends by itself"
         )
+    if values.get("breaker") is not None and not wrong & {"breaker", "kind"}:
+        problems += _breaker_problems(values)
     if {"target", "kind"} <= values.keys() and "kind" not in wrong:
         target, kind = values["target"], values["kind"]
         problem = target_problem(target, kind, emits=emits)
@@ -163,3 +170,13 @@ def worker_problems(
         if problem:
             problems.insert(0, f"target: {problem}")
     return problems
+
+
+def _breaker_problems(values: Mapping[str, Any]) -> list[str]:
+    kind = values.get("kind")
+    if kind not in {None, "handler", "stage"}:
+        what = "makes one call" if kind == "task" else "is a class"
+        return [f"breaker: must be left out, the target {what}: put it around what that calls"]
+    if inspect.isgeneratorfunction(values.get("target")):
+        return ["breaker: must be left out: a generator function fails while others iterate"]
+    return []
