@@ -79,7 +79,8 @@ def _run_narrow(options: Options, files: Sequence[File]) -> Run:
     with tempfile.TemporaryDirectory(prefix="corpus-", ignore_cleanup_errors=True) as directory:
         chaos = Chaos(options.chaos, options.seed)
         done = run(files, Path(directory), options.shards, chaos, _interrupted, "narrow")
-    print("and now with replicas and batches", file=sys.stderr, flush=True)
+    if not done.interruption:
+        print("and now with replicas and batches", file=sys.stderr, flush=True)
     return done
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -28,6 +27,7 @@ from threadsup import (
     stage,
 )
 from threadsup._policy.rate import Window
+from threadsup._runtime.clock import monotonic
 from threadsup._runtime.context import StopToken
 
 if TYPE_CHECKING:

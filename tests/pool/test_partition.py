@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.helpers import PATIENCE, Gate, Recorder
 from threadsup import Backoff, Retry, current
+from threadsup._pool.partition import Lane, Partition
 
 if TYPE_CHECKING:
     from tests.pool.conftest import MakePool
@@ -146,6 +148,28 @@ def test_a_key_that_moves_twice_still_waits(pool: MakePool) -> None:
     for future in futures:
         future.result(PATIENCE)
     assert order.items == [0, 1, 2, 3, 4]
+
+
+def test_what_a_worker_on_its_way_out_has_taken_goes_to_its_key() -> None:
+    """Not into the lane that goes with it, where nobody would ever look."""
+
+    class Task:
+        key = "a"
+
+    make: Any = partial(Lane, "p", None, waits=True, is_own=lambda: False)
+    partition = Partition(make, 1)
+    (lane,) = partition.lanes
+    first_of_all: Any = Task()
+    second: Any = Task()
+    lane.add(first_of_all)
+    assert lane.take() is first_of_all
+    heir = partition.another()
+    partition.settle([heir])
+    heir.add(second)
+    with pytest.raises(IndexError):
+        heir.take()
+    partition.give_back(first_of_all, lane)
+    assert [heir.take(), heir.take()] == [first_of_all, second]
 
 
 def test_a_key_does_not_wait_for_a_thread_that_was_given_up(pool: MakePool) -> None:

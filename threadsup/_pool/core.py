@@ -124,7 +124,10 @@ class Core:
 
     def give_back(self, work: Work, source: Backlog) -> None:
         """Have a task that was taken and not begun done by another, or nobody."""
-        source.give_back(work)
+        if self.partition is None:
+            source.give_back(work)
+        else:
+            self.partition.give_back(work, source)  # type: ignore[arg-type]
         if self.over.done():  # who ended it has looked already
             self._fail_rest()
 

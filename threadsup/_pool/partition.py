@@ -121,6 +121,16 @@ class Partition:
         with self.lock:
             self.lane_of(work.key).bring_back(work)
 
+    def give_back(self, work: Work, lane: Lane) -> None:
+        """Put one that a worker took and did not begin in front of its key. Never blocks.
+
+        Where the key belongs now: the worker may be on its way out, and its lane with it.
+        """
+        with self.lock:
+            if lane.in_hand is work:
+                lane.release()
+            self.lane_of(work.key).give_back(work)
+
     def over(self, work: Work) -> None:
         """Note that a task is in hand no more."""
         for lane in (*self.lanes, *self._leaving):

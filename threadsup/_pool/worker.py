@@ -239,6 +239,7 @@ class Doing:
         sleepers.append(seat)
         try:
             if source.sit_down(seat):
+                mailbox.queue.rotate(0)  # as in `Lanes.wait`: no old look from here on
                 if mailbox.queue or self._post.dismissed:
                     pass
                 elif self._core.has_ended(source):

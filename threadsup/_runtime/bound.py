@@ -91,6 +91,24 @@ class Bounded(Lanes, ABC):
         if places < 0:
             self.wake_senders()
 
+    def take_batch(self, run: Run, count: int) -> None:
+        """Have a batch filled; who asks for room finds each message in one place."""
+        with self._lock:
+            self._reserved += count
+            self._set_limit()
+            run.places.append(count)
+            run.take(self, count)
+
+    def end_batch(self, run: Run) -> None:
+        """Give the places of a batch back: it is done, or what was left is elsewhere."""
+        with self._lock:
+            if not run.places:
+                return  # somebody else was first
+            self._reserved -= run.places.pop()
+            self._set_limit()
+        if self.senders:
+            self.wake_senders()
+
     def set_capacity(self, capacity: int | None) -> None:
         """Change the bound; what is queued past it stays. Wakes waiting senders."""
         with self._lock:
@@ -231,14 +249,13 @@ class Bounded(Lanes, ABC):
     def _is_full(self) -> bool:
         if self._limit is None:
             return False
-        full = not self.room()
-        if not full and (self.tokens or self.run is not None):
-            # A token that is counted and not yet in the queue looks like room, and so does
-            # a batch that is just being taken. Consumers put one behind their messages
-            # every so often: one sender is to be exact.
-            with self._lock:
-                full = not self.room()
-        return full
+        if not self.tokens and self.run is None:
+            return not self.room()
+        # A token that is counted and not yet in the queue looks like room, and a batch that
+        # is just being taken, or done with, like more or less of it. Consumers put one
+        # behind their messages every so often: one sender is to be exact.
+        with self._lock:
+            return not self.room()
 
     def wake_senders(self) -> None:
         """Wake as many waiting senders as there is room for, once half is free.

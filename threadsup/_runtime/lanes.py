@@ -14,7 +14,7 @@ puts itself into `sleepers` and tries to take then, a sender puts and looks at `
 then. Both pass through the lock of the queue, or the GIL: so either the consumer has the
 message, or the sender sees who sleeps.
 
-A sleeper is the `ring` of a seat, which is never used again. A sender rings it first and
+A sleeper is a call of a bell, made for one sleep: equal to no other. A sender rings first and
 takes it out of `sleepers` then. The other way round Ctrl-C could come in between, and
 nobody would ever wake the consumer; a bell that rings twice does no harm. With a seat that
 is used again the second step could take out who has just gone to sleep again. The bell of
@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from threading import TIMEOUT_MAX
 from time import monotonic
@@ -93,19 +94,6 @@ def carried(raw: Any, attempts: int) -> Any:
 def plain(raw: Any) -> Any:
     """Return the message that is carried."""
     return raw.raw if type(raw) is Carried else raw
-
-
-@final
-class _Seat:
-    """A sleeper, for one sleep: equal to no other, though the bell is the same."""
-
-    __slots__ = ("_bell",)
-
-    def __init__(self, bell: SimpleQueue[None]) -> None:
-        self._bell = bell
-
-    def ring(self, nothing: None) -> None:
-        self._bell.put(nothing)
 
 
 class Lanes:
@@ -181,7 +169,7 @@ class Lanes:
     def _wait(self, bell: SimpleQueue[None], end: float | None) -> Any:
         queue, sleepers = self.queue, self.sleepers
         while True:
-            wake = _Seat(bell).ring
+            wake = partial(bell.put)
             sleepers.append(wake)
             try:
                 queue.rotate(0)  # passes through its lock: from here on it is no old look

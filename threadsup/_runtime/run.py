@@ -28,6 +28,8 @@ from contextlib import suppress
 from itertools import repeat, starmap
 from typing import TYPE_CHECKING, Any, final
 
+from threadsup._runtime.lanes import Token
+
 if TYPE_CHECKING:
     from threading import Lock
 
@@ -43,7 +45,6 @@ class Run:
     """One batch. Made and gone through by the thread of the life, cut off by a fence."""
 
     __slots__ = (
-        "_places",
         "apart",
         "batch",
         "before",
@@ -51,6 +52,7 @@ class Run:
         "lock",
         "lost",
         "made",
+        "places",
         "sent",
     )
 
@@ -70,16 +72,20 @@ class Run:
         """Messages that were in hand then: one or none."""
         self.apart = False
         """Whether none of the batch is in hand, though there is a next one."""
-        self._places: list[int] = []
+        self.places: list[int] = []
         """The places reserved in the mailbox; who takes it out gives them back."""
 
     # -- for the thread of the life -------------------------------------------------
 
     def fill(self, mailbox: Bounded, count: int) -> None:
         """Take up to so many out of the queue. Never blocks for long."""
-        if mailbox.capacity is not None:
-            mailbox.reserve(count)  # first: what is on its way has its place all the time
-            self._places.append(count)
+        if mailbox.capacity is None:
+            self.take(mailbox, count)
+        else:
+            mailbox.take_batch(self, count)
+
+    def take(self, mailbox: Bounded, count: int) -> None:
+        """Take them, and nothing else. For the mailbox."""
         # In C, one by one: what was taken before the queue was found empty is in the batch.
         with suppress(IndexError):
             self.batch.extend(starmap(mailbox.queue.popleft, repeat(_NO_ARGUMENTS, count)))
@@ -119,8 +125,8 @@ class Run:
 
     def release(self, mailbox: Bounded) -> None:
         """Give the places back: the batch is done, or the rest of it is elsewhere."""
-        with suppress(IndexError):  # somebody else was first
-            mailbox.reserve(-self._places.pop())
+        if self.places:
+            mailbox.end_batch(self)
 
     @property
     def results(self) -> list[Any]:
@@ -136,17 +142,20 @@ class Run:
     @property
     def in_hand(self) -> int:
         """How many messages are in hand: one or none."""
-        return 0 if self.apart else int(len(self.batch) > len(self.results))
+        if self.apart:
+            return 0
+        following = self.batch[len(self.results) :][:1]  # a copy: it may go meanwhile
+        return sum(type(raw) is not Token for raw in following)
 
     @property
     def waiting(self) -> int:
-        """How many messages are taken and neither begun nor done."""
-        return max(0, len(self.batch) - len(self.results) - (not self.apart))
+        """How many messages and tokens are taken and neither begun nor done."""
+        return max(0, len(self.batch) - len(self.results) - self.in_hand)
 
     @property
     def spare(self) -> int:
         """How many places are reserved for messages that have left them already."""
-        return max(0, sum(self._places) - self.waiting)
+        return max(0, sum(self.places) - self.waiting)
 
     def _take_rest(self, done: int) -> list[Any]:
         rest = self.batch[done:]
