@@ -235,11 +235,13 @@ class Bounded(Lanes, ABC):
 
     def room(self) -> int:
         """Return for how many more messages there is room, or a few less; 0: for none."""
-        limit = self._limit  # first: what is released meanwhile is no room twice
-        if limit is None:
+        if self._capacity is None:
             return sys.maxsize
+        # Not by the limit, which is never below 0: more may be reserved than there is. First
+        # what is reserved: what is released meanwhile is no room twice.
+        left = self._capacity - self._reserved
         spare = 0 if self.run is None else self.run.spare
-        room = limit - self.qsize() + spare
+        room = left - self.qsize() + spare
         if room <= 0 and self.tokens:
             # Tokens take no place; but those that are noted and elsewhere make none.
             elsewhere = self.on_way + sum(type(raw) is Token for _, raw in self.returned.copy())
