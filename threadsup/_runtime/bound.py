@@ -97,7 +97,7 @@ class Bounded(Lanes, ABC):
             self._reserved += count
             self._set_limit()
             run.places.append(count)
-            run.take(self, count)
+        run.take(self, count)
 
     def end_batch(self, run: Run) -> None:
         """Give the places of a batch back: it is done, or what was left is elsewhere."""
@@ -231,7 +231,7 @@ class Bounded(Lanes, ABC):
 
     def admits(self, *, inner: bool = False) -> bool:
         """Tell whether a put, or an `inner` hand-on, need not wait for room."""
-        return self._refuses(inner=inner) or not self._is_full()
+        return self._refuses(inner=inner) or not self._is_full(exactly=True)
 
     def room(self) -> int:
         """Return for how many more messages there is room, or a few less; 0: for none."""
@@ -248,11 +248,12 @@ class Bounded(Lanes, ABC):
             room += max(0, len(self.tokens) - elsewhere)
         return max(0, room)
 
-    def _is_full(self) -> bool:
+    def _is_full(self, *, exactly: bool = False) -> bool:
         if self._limit is None:
             return False
-        if not self.tokens and self.run is None:
-            return not self.room()
+        full = not self.room()
+        if (full and not exactly) or (not self.tokens and self.run is None):
+            return full  # who goes on to wait looks again, exactly
         # A token that is counted and not yet in the queue looks like room, and a batch that
         # is just being taken, or done with, like more or less of it. Consumers put one
         # behind their messages every so often: one sender is to be exact.

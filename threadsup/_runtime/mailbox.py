@@ -210,6 +210,8 @@ class Mailbox(Closable):
         """Do what `on_full` says at the bound; return whether to go on and put."""
         if self._push is self._refusal:
             return True  # the put that follows is refused, and says why
+        if not self._is_full(exactly=True):
+            return True  # it had only looked like that
         if self._on_full == "drop_new":
             self.lose([message], "dropped at the bound")
             return False
