@@ -99,7 +99,7 @@ class Mailbox(Closable):
             MailboxClosed: the mailbox is shut or closed.
         """
         limit = self._limit  # once: loads are what a put costs
-        if limit is not None and len(self.queue) >= limit and self._is_full():
+        if limit is not None and len(self.queue) >= limit and self._is_full(exactly=True):
             if self._on_full in {"wait", "raise"} and self._push is not self._refusal:
                 return False
             if not self._make_room(message):
@@ -126,7 +126,7 @@ class Mailbox(Closable):
             MailboxClosed: the mailbox is shut or closed.
         """
         push = self._push
-        if push is not self._refusal and self._is_full():
+        if push is not self._refusal and self._is_full(exactly=True):
             return False
         try:
             push(message)

@@ -119,7 +119,9 @@ class Run:
         with self.lock:
             self.kept = self.made.copy()
             rest = self._take_rest(len(self.kept))
-            hand = [] if self.apart else rest[:1]
+            # A token that is next was not begun, and is in nobody's hand.
+            is_begun = rest and not self.apart and type(rest[0]) is not Token
+            hand = rest[:1] if is_begun else []
             self.lost = len(hand)
         return hand, rest[len(hand) :]
 
