@@ -702,17 +702,23 @@ def test_an_emission_that_waits_for_room_is_one_item_in_flight(
 ) -> None:
     """Counted while nothing of it moves."""
     held = Gate("the last stage")
-    asleep = Recorder[Any]()
-    note_sleepers(monkeypatch, lambda _: asleep(threading.current_thread().name))
+    pulled, asleep = Recorder[int](), Recorder[Any]()
+    note_sleepers(monkeypatch, lambda _: asleep((threading.current_thread().name, len(pulled))))
+
+    def count_up(item: int) -> Iterator[int]:
+        for number in range(item):
+            pulled(number)
+            yield number
 
     def hold(item: Any) -> Any:
         held.meet()
         return item
 
-    f = flow(stage(generated, id="a"), stage(hold, id="b", capacity=1))
+    f = flow(stage(count_up, id="a"), stage(hold, id="b", capacity=1))
     future = f.chain.submit(5)
-    asleep.wait_until(lambda names: "threadsup-a/0-1" in names, "wait for room")
     held.wait_reached()
+    # One in hand, one queued, the third waits: asleep with fewer, it is still to wake and move.
+    asleep.wait_until(lambda sleepers: ("threadsup-a/0-1", 3) in sleepers, "wait for room")
     assert f.chain.statistics().items.in_flight == 1
     held.open()
     assert future.result(5) == [0, 1, 2, 3, 4]
