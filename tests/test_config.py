@@ -406,6 +406,13 @@ def stage_faults(**options: Any) -> tuple[str, ...]:
             ["on_error.on: must be a list of names of exceptions, not []"],
         ),
         (
+            {"breaker": {"failures": 0, "on": ["OSError", "len"]}},
+            [
+                "breaker.on[1]: must be a built-in exception or 'package.module:name', not 'len'",
+                "breaker.failures: must be a whole number of at least 1, not 0",
+            ],
+        ),
+        (
             {
                 "on_error": {
                     "on": ["OSEror", "SystemExit", "len", "shop:parse", "os:error", "shop:Nope", 3]

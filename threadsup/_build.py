@@ -16,6 +16,7 @@ from threadsup._runtime.mailbox import Mailbox
 from threadsup._runtime.pykka_worker import PykkaBehaviour
 from threadsup._runtime.worker import HandlerBehaviour, TaskBehaviour, WorkerBehaviour
 from threadsup._specs import is_server
+from threadsup._tools import caller_under
 
 if TYPE_CHECKING:
     from threadsup._cell import Services
@@ -41,17 +42,16 @@ class OwnCell(ABC):
 
 def behaviour(spec: WorkerSpec, life: Life) -> Behaviour:
     """Return what runs one life of a worker of this kind."""
-    target = spec.target if spec.breaker is None else spec.breaker(spec.target)
-    call = target, spec.args, spec.kwargs
-    reply_errors = spec.on_ask_error == "reply"
+    call = spec.target, spec.args, spec.kwargs
     if spec.kind == "task":
         return TaskBehaviour(life, *call)
+    reply_errors, caller = spec.on_ask_error == "reply", caller_under(spec.breaker)
     if spec.kind == "handler":
-        return HandlerBehaviour(life, *call, reply_errors=reply_errors)
+        return HandlerBehaviour(life, *call, reply_errors=reply_errors, caller=caller)
     if spec.kind == "pykka":
-        return PykkaBehaviour(life, *call, reply_errors=reply_errors)
+        return PykkaBehaviour(life, *call, reply_errors=reply_errors, caller=caller)
     kind = GenServerBehaviour if is_server(spec.target) else WorkerBehaviour
-    return kind(life, *call, reply_errors=reply_errors)
+    return kind(life, *call, reply_errors=reply_errors, caller=caller)
 
 
 def worker_cell(spec: WorkerSpec, path: Path, place: Place, services: Services) -> Cell:

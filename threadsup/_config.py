@@ -295,8 +295,10 @@ class _Reader:
         if not self._is_table(table, path, what):
             return {}
         known = {field.name: field for field in fields(make)}
-        self._known(path, table, known)
         values = {key: value for key, value in table.items() if key in known}
+        if "on" in values:
+            values["on"] = tuple(self._errors(f"{path}.on", values["on"])) or (Exception,)
+        self._known(path, table, known)
         missing = [key for key in known if known[key].default is MISSING and key not in values]
         for key in missing:
             self._say(f"{path}.{key}", "is missing")
@@ -316,9 +318,6 @@ class _Reader:
         values = dict(table)
         if "backoff" in values:
             values |= self._value(f"{path}.backoff", values.pop("backoff"), "backoff", Backoff)
-        if "on" in values:
-            on = tuple(self._errors(f"{path}.on", values.pop("on")))
-            values |= {"on": on} if on else {}
         made = self._value(path, values, "on_error", Retry)
         return made if len(self.problems) == start else {}
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from threadsup._policy.breaker import CircuitState
 
-__all__ = ["Fuse", "chance"]
+__all__ = ["Fuse", "caller_under", "chance"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -222,6 +222,14 @@ def _use_of(rule: Any) -> _Use:
             made = getattr(rule, "_own", None) or _USES[type(rule)](rule)
             object.__setattr__(rule, "_own", made)
     return made
+
+
+def caller_under(rule: Breaker | None) -> Callable[..., Any] | None:
+    """Return what makes calls under a rule that is an option: `caller(fn, *args)`.
+
+    All that have this very object as an option count together.
+    """
+    return None if rule is None else _use_of(rule).call
 
 
 def _check_called(rule: object, fn: object) -> None:

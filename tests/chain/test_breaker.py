@@ -1,29 +1,24 @@
-"""A breaker as an option of a stage or a worker: who counts together, and what is refused."""
+"""A breaker as an option of a stage: who counts together, and what is refused."""
 
 from __future__ import annotations
 
+import asyncio
+import functools
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import pykka
 import pytest
 
-from tests.helpers import PATIENCE
-from threadsup import (
-    Breaker,
-    BreakerOpen,
-    SpecError,
-    Supervisor,
-    Worker,
-    handler,
-    load,
-    stage,
-)
+from tests.helpers import PATIENCE, Recorder
+from threadsup import Batch, Breaker, BreakerOpen, SpecError, Worker, load, stage
 from threadsup.testing import ManualClock
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.chain.conftest import MakeFlow
-    from tests.conftest import MakeSupervisor
+    from threadsup import StageSpec
 
 
 class Flaky:
@@ -40,23 +35,64 @@ class Flaky:
         return item
 
 
+class Step(Worker):
+    """A stage whose `on_receive` is such a function."""
+
+    def __init__(self, call: Any) -> None:
+        self.call = call
+
+    def on_receive(self, message: Any) -> Any:
+        """Have it called."""
+        return self.call(message)
+
+
+class Actor(pykka.ThreadingActor):
+    """The same, as a class of Pykka's, which also calls a method of its own."""
+
+    def __init__(self, call: Any) -> None:
+        super().__init__()
+        self.call = call
+        self.me: Any = self.actor_ref.proxy()
+
+    def on_receive(self, message: Any) -> Any:
+        """Have it called, or do with itself what a message that can be called says."""
+        return message(self) if callable(message) else self.call(message)
+
+    def note(self, what: Recorder[str]) -> None:
+        """Say that it was called."""
+        what("noted")
+
+
+def declare(kind: Any, flaky: Flaky, **options: Any) -> StageSpec:
+    """Return a stage that calls `flaky`."""
+    return stage(*((flaky,) if kind is Flaky else (kind, flaky)), id="s", **options)
+
+
+KINDS = pytest.mark.parametrize("kind", [Flaky, Step, Actor])
+
+
+@KINDS
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_stage_that_fails_in_a_row_is_called_no_more(flow: MakeFlow, workers: int) -> None:
-    """All its replicas count together; what is not called has failed all the same."""
+@pytest.mark.parametrize("on_error", ["crash", "reject"])
+def test_a_stage_that_fails_in_a_row_is_called_no_more(
+    flow: MakeFlow, kind: Any, workers: int, on_error: str
+) -> None:
+    """All its lives and replicas count together; what is not called has failed all the same."""
     flaky = Flaky()
     breaker = Breaker(failures=2, reset_after=60.0)
-    f = flow(stage(flaky, id="s", workers=workers, breaker=breaker, on_error="reject"))
+    f = flow(declare(kind, flaky, workers=workers, breaker=breaker, on_error=on_error))
     for item, error in enumerate((OSError, OSError, BreakerOpen, BreakerOpen)):
         assert type(f.chain.submit(item).exception(PATIENCE)) is error
     assert flaky.calls == 2
 
 
-def test_a_breaker_of_a_stage_closes_after_a_probe(flow: MakeFlow) -> None:
+@KINDS
+def test_a_breaker_of_a_stage_closes_after_a_probe(flow: MakeFlow, kind: Any) -> None:
     """When its time is up one call is let through, and all are when that has succeeded."""
     flaky = Flaky()
     breaker = Breaker(failures=1, reset_after=5.0)
     with ManualClock() as clock:
-        f = flow(stage(flaky, id="s", breaker=breaker, on_error="reject"))
+        f = flow(declare(kind, flaky, breaker=breaker, on_error="reject"))
         assert type(f.chain.submit(0).exception(PATIENCE)) is OSError
         assert type(f.chain.submit(1).exception(PATIENCE)) is BreakerOpen
         flaky.fails = False
@@ -66,22 +102,54 @@ def test_a_breaker_of_a_stage_closes_after_a_probe(flow: MakeFlow) -> None:
         f.chain.supervisor.stop()
 
 
-def test_the_lives_of_a_worker_count_together(supervisor: MakeSupervisor) -> None:
-    """A failure is a crash still; the next life finds the breaker as the last one left it."""
+@KINDS
+def test_a_batch_is_one_call(flow: MakeFlow, kind: Any) -> None:
+    """It fails as one, and is refused as one."""
     flaky = Flaky()
-    tree: Supervisor = supervisor(max_restarts=10).start()
-    ref = tree.add_worker(handler(flaky), id="w", breaker=Breaker(failures=2, reset_after=60.0))
-    for error in (OSError, OSError, BreakerOpen):
-        assert type(ref.ask(1, block=False).exception(PATIENCE)) is error
-    assert flaky.calls == 2
+    breaker = Breaker(failures=1, reset_after=60.0)
+    f = flow(declare(kind, flaky, breaker=breaker, batch=Batch(2, 1000.0), on_error="reject"))
+    futures = [f.chain.submit(item) for item in range(4)]
+    assert [type(future.exception(PATIENCE)) for future in futures] == [
+        OSError,
+        OSError,
+        BreakerOpen,
+        BreakerOpen,
+    ]
+    assert flaky.calls == 1
 
 
-class Counter(Worker):
-    """A class, whose messages have no breaker."""
+def test_what_an_actor_sends_itself_by_a_proxy_passes(flow: MakeFlow) -> None:
+    """It is no item; also when the breaker has been opened since."""
+    breaker = Breaker(failures=1, reset_after=60.0)
+    noted: Recorder[str] = Recorder()
 
-    def on_receive(self, message: Any) -> Any:
-        """Return it."""
-        return message
+    def send(actor: Any) -> str:
+        actor.me.note.defer(noted)
+        with suppress(OSError):
+            breaker.call(Flaky(), "open it")
+        return "sent"
+
+    f = flow(declare(Actor, Flaky(), breaker=breaker, on_error="reject"))
+    assert f.chain.submit(send).result(PATIENCE) == "sent"
+    assert noted.wait_for(1) == ["noted"]
+    assert type(f.chain.submit(send).exception(PATIENCE)) is BreakerOpen
+
+
+async def later(item: Any) -> Any:
+    """Return it, when it is awaited."""
+    return item
+
+
+@functools.wraps(later)
+def at_once(item: Any) -> Any:
+    """Return it, when it is called."""
+    return asyncio.run(later(item))
+
+
+def test_a_function_that_looks_like_a_coroutine_function_may_have_one(flow: MakeFlow) -> None:
+    """What it is called for is told by what it does, not by what it wraps."""
+    f = flow(stage(at_once, breaker=Breaker()))
+    assert f.chain.submit(1).result(PATIENCE) == 1
 
 
 def generate(item: Any) -> Any:
@@ -90,13 +158,19 @@ def generate(item: Any) -> Any:
     yield item
 
 
+class Generating(Worker):
+    """The same, as a class."""
+
+    def on_receive(self, message: Any) -> Any:
+        """Return it, twice."""
+        yield from generate(message)
+
+
 @pytest.mark.parametrize(
     ("make", "problem"),
     [
-        (lambda: Supervisor().add_worker(print, breaker=Breaker()), "makes one call"),
-        (lambda: Supervisor().add_worker(Counter, breaker=Breaker()), "is a class"),
-        (lambda: stage(Counter, breaker=Breaker()), "is a class"),
         (lambda: stage(generate, breaker=Breaker()), "a generator function"),
+        (lambda: stage(Generating, breaker=Breaker()), "a generator function"),
         (lambda: stage(Flaky(), id="s", breaker=3), "must be a Breaker, not 3"),  # type: ignore[arg-type]
     ],
 )

@@ -20,8 +20,9 @@ from threadsup._runtime.emission import close_all
 from threadsup._runtime.pykka_worker import PykkaStageBehaviour
 from threadsup._runtime.stage import StageBehaviour
 from threadsup._runtime.timings import Timings
-from threadsup._runtime.worker import WorkerBehaviour, with_arguments
+from threadsup._runtime.worker import WorkerBehaviour, called_by, with_arguments
 from threadsup._snapshot import ReplicaStatistics, times
+from threadsup._tools import caller_under
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,12 +76,12 @@ class StageCell(Cell):
         if paused:  # what woke the last life is gone, and somebody may wait for this one
             self.mailbox.wake()
         parts = life, self.outlet, self.aside, self.timings, line.treatment()
-        target = spec.target if spec.breaker is None else spec.breaker(spec.target)
-        call = target, spec.args, spec.kwargs
+        call, caller = (spec.target, spec.args, spec.kwargs), caller_under(spec.breaker)
         if spec.kind == "stage":
-            return StageBehaviour(*parts, function=with_arguments(*call))
+            return StageBehaviour(*parts, function=called_by(caller, with_arguments(*call)))
         kind = PykkaStageBehaviour if spec.kind == "pykka" else WorkerBehaviour
-        return StageBehaviour(*parts, worker=kind(life, *call, reply_errors=False))
+        worker = kind(life, *call, reply_errors=False, caller=caller)
+        return StageBehaviour(*parts, worker=worker)
 
     # -- for the scope --------------------------------------------------------------
 

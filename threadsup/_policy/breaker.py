@@ -40,8 +40,9 @@ _RULES = {
 class Breaker(Blocks):
     """After so many failures in a row make no more calls for a while, then probe.
 
-    A value, as an option of a pool: each pool counts for itself. Used by itself, around
-    a function or a block, it counts for all who use this very object:
+    A value, as an option of a pool: each pool counts for itself. As an option of stages and
+    workers, and by itself, around a function or a block, it counts for all who use this
+    very object:
 
     ```python
     breaker = Breaker(failures=3, reset_after=30.0)

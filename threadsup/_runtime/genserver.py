@@ -20,6 +20,7 @@ message: what was sent before it is handled first, and then the server was not i
 from __future__ import annotations
 
 from collections import deque
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, final
 
 from threadsup._exits import ExitReason, WorkerExit, reason_of
@@ -30,7 +31,7 @@ from threadsup._runtime.pykka_compat import Envelope, succeed
 from threadsup._runtime.serving import flow
 from threadsup._runtime.ticking import handle_now, timed
 from threadsup._runtime.timers import NOTHING
-from threadsup._runtime.worker import WorkerBehaviour
+from threadsup._runtime.worker import WorkerBehaviour, called_by
 from threadsup._specs import Cast, UnhandledError
 
 if TYPE_CHECKING:
@@ -55,6 +56,11 @@ class _Idle:
 
 _IDLE = _Idle()
 
+
+def _is_idle(message: object) -> bool:
+    return message is _IDLE
+
+
 _LATER: Any = object()
 """What a call comes to whose answer is deferred."""
 
@@ -72,8 +78,9 @@ class GenServerBehaviour(WorkerBehaviour):
         kwargs: Mapping[str, Any],
         *,
         reply_errors: bool,
+        caller: Callable[..., Any] | None = None,
     ) -> None:
-        super().__init__(life, target, args, kwargs, reply_errors=reply_errors)
+        super().__init__(life, target, args, kwargs, reply_errors=reply_errors, caller=caller)
         self._owed = life.context.owed = Owed()
         self._put_off: deque[Any] = deque()
         """What `handle_continue` is to be called with."""
@@ -105,7 +112,7 @@ class GenServerBehaviour(WorkerBehaviour):
             while True:
                 reason = flow(
                     self._life,
-                    self._handle,
+                    self.handler,
                     self._deliver,
                     self._arrived,
                     reply_errors=self._reply_errors,
@@ -126,6 +133,12 @@ class GenServerBehaviour(WorkerBehaviour):
         self.instance.terminate(self._reason or self._life.token.reason)
 
     # -- a message ------------------------------------------------------------------
+
+    @cached_property
+    def handler(self) -> Callable[[Any], Any]:
+        """What each message goes to; from there to its callback."""
+        # That nothing has come is no message of anybody's.
+        return called_by(self._caller, self._handle, apart=_is_idle)
 
     def _handle(self, message: Any) -> Any:
         raw = next(iter(self._life.hand), None)  # one look: it may be fenced meanwhile
@@ -178,7 +191,7 @@ class GenServerBehaviour(WorkerBehaviour):
         if message is _IDLE and self._is_early():
             return
         if message is not NOTHING:
-            handle_now(self._life, message, self._handle)
+            handle_now(self._life, message, self.handler)
             self._after()
 
     def _after(self) -> None:

@@ -7,9 +7,10 @@ not know restarts, groups or chains, nor Pykka's insides.
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from pykka.messages import ProxySetAttr
+from pykka.messages import ProxyGetAttr, ProxySetAttr
 
 from threadsup._errors import WorkerExited
 from threadsup._exits import ExitReason, Shutdown, WorkerExit, describe_exception, reason_of
@@ -28,12 +29,18 @@ from threadsup._runtime.pykka_compat import (
 )
 from threadsup._runtime.serving import serve
 from threadsup._runtime.ticking import handle_due
-from threadsup._runtime.worker import WorkerBehaviour
+from threadsup._runtime.worker import WorkerBehaviour, called_by
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pykka
 
 __all__ = ["PykkaBehaviour", "PykkaStageBehaviour"]
+
+
+def _is_attribute(message: object) -> bool:
+    return type(message) is ProxyGetAttr or type(message) is ProxySetAttr
 
 
 class PykkaBehaviour(WorkerBehaviour):
@@ -61,8 +68,14 @@ class PykkaBehaviour(WorkerBehaviour):
     def run(self) -> ExitReason:
         """Handle messages, a proxy's calls among them, until told to stop."""
         return serve(
-            self._life, self._receive, arrived=self._arrived, reply_errors=self._reply_errors
+            self._life, self.handler, arrived=self._arrived, reply_errors=self._reply_errors
         )
+
+    @cached_property
+    def handler(self) -> Callable[[Any], Any]:
+        """What each message goes to, a proxy's calls and reads included."""
+        # To read an attribute says nothing of whether calls succeed: it closes no breaker.
+        return called_by(self._caller, self._receive, apart=_is_attribute)
 
     def _receive(self, message: Any) -> Any:
         kind = type(message)
@@ -103,7 +116,7 @@ class PykkaBehaviour(WorkerBehaviour):
             answer()
 
     def _arrived(self, token: Token) -> None:
-        if handle_due(self._life, token, self._receive):
+        if handle_due(self._life, token, self.handler):
             return
         if token.arrived is not None:
             token.arrived()
@@ -121,6 +134,11 @@ class PykkaStageBehaviour(PykkaBehaviour):
     """
 
     _sent: dict[Token, Envelope[Any]]
+
+    @cached_property
+    def handler(self) -> Callable[[Any], Any]:
+        """What each item goes to."""
+        return called_by(self._caller, self.instance.on_receive)
 
     def _inbox(self) -> Inbox:
         self._sent = {}

@@ -86,7 +86,7 @@ class StageBehaviour(Emitting):
         function = self._function
         if function is None:
             assert self._worker is not None
-            function = self._worker.instance.on_receive
+            function = self._worker.handler
         if self._treatment.contains:
             function = _contained(function)
         self._take_over_ready()

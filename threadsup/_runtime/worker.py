@@ -7,6 +7,7 @@ own thread, and its exceptions are the boundary's to judge.
 
 from __future__ import annotations
 
+from functools import cached_property, partial
 from math import inf
 from queue import Empty
 from time import monotonic
@@ -29,7 +30,14 @@ if TYPE_CHECKING:
     from threadsup._runtime.actor import Life
     from threadsup._runtime.interrupt import Guard
 
-__all__ = ["HandlerBehaviour", "TaskBehaviour", "WorkerBehaviour", "receive"]
+__all__ = [
+    "HandlerBehaviour",
+    "TaskBehaviour",
+    "WorkerBehaviour",
+    "called_by",
+    "receive",
+    "with_arguments",
+]
 
 _NOTHING: Any = object()
 
@@ -204,9 +212,10 @@ class HandlerBehaviour:
         kwargs: Mapping[str, Any],
         *,
         reply_errors: bool,
+        caller: Callable[..., Any] | None = None,
     ) -> None:
         self._life = life
-        self._handle = with_arguments(target, args, kwargs)
+        self._handle = called_by(caller, with_arguments(target, args, kwargs))
         self._reply_errors = reply_errors
 
     def start(self) -> None:
@@ -237,6 +246,23 @@ def with_arguments(
     return lambda message: target(message, *args, **kwargs)
 
 
+def called_by(
+    caller: Callable[..., Any] | None,
+    handle: Callable[[Any], Any],
+    *,
+    apart: Callable[[Any], bool] | None = None,
+) -> Callable[[Any], Any]:
+    """Return what has `caller(handle, message)` make the calls; `handle` itself for `None`.
+
+    Messages for which `apart(message)` is true are none of the caller's.
+    """
+    if caller is None:
+        return handle
+    if apart is None:
+        return partial(caller, handle)
+    return lambda message: handle(message) if apart(message) else caller(handle, message)
+
+
 class WorkerBehaviour:
     """An instance of a `Worker` class: made, called and ended in its own thread."""
 
@@ -250,10 +276,13 @@ class WorkerBehaviour:
         kwargs: Mapping[str, Any],
         *,
         reply_errors: bool,
+        caller: Callable[..., Any] | None = None,
     ) -> None:
         self._life = life
         self._call = target, args, kwargs
         self._reply_errors = reply_errors
+        self._caller = caller
+        """Who makes the calls that handle messages, and may refuse to; `None`: the loop."""
         self.context = life.context
         self.instance: Any = None
 
@@ -271,15 +300,15 @@ class WorkerBehaviour:
 
     def run(self) -> ExitReason:
         """Handle messages until told to stop."""
-        return serve(
-            self._life,
-            self.instance.on_receive,
-            arrived=self._due,
-            reply_errors=self._reply_errors,
-        )
+        return serve(self._life, self.handler, arrived=self._due, reply_errors=self._reply_errors)
+
+    @cached_property
+    def handler(self) -> Callable[[Any], Any]:
+        """What each message goes to, once it has started."""
+        return called_by(self._caller, self.instance.on_receive)
 
     def _due(self, token: Token) -> object:
-        return handle_due(self._life, token, self.instance.on_receive)
+        return handle_due(self._life, token, self.handler)
 
     def took(self, token: Token) -> bool:  # noqa: ARG002 - it puts none
         """As a stage: see to a token if it is one of its own; return whether it was."""

@@ -7,7 +7,6 @@ nor how items move.
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, final
 
@@ -24,7 +23,7 @@ from threadsup._specs.rules import (
     only_known,
     options_of,
 )
-from threadsup._specs.targets import kind_of_stage, of_one_item
+from threadsup._specs.targets import generates, kind_of_stage, of_one_item
 from threadsup._specs.worker import worker_problems
 
 if TYPE_CHECKING:
@@ -127,8 +126,8 @@ class StageSpec:
     rate: Rate | None = None
     """How many items all replicas together may begin; `None`: any number."""
     breaker: Breaker | None = None
-    """Of a function that is called per item: what makes no more calls for a while when it has
-    failed again and again. All its lives and replicas count together, by this very object."""
+    """What makes no more calls for a while when they have failed again and again: those of the
+    function, or of `on_receive`. All its lives and replicas count together, by this very object."""
     mailbox: MailboxFate = "keep"
     """What becomes of queued items at a restart."""
     max_attempts: int = 1
@@ -178,7 +177,7 @@ def stage_problems(values: Mapping[str, Any]) -> list[str]:
             problems.append(
                 f"capacity: must be at least the batch's size, {batch.size}, not {capacity}"
             )
-    if batch is not None and not wrong & {"target", "kind"} and _generates(values):
+    if batch is not None and not wrong & {"target", "kind"} and generates(values.get("target")):
         problems.append("batch: must be left out: a generator function works on one item at a time")
     return problems
 
@@ -192,13 +191,6 @@ def _routing_problems(values: Mapping[str, Any]) -> list[str]:
     if routing == "broadcast" and type(values.get("workers")) is Autoscale:
         return ["workers: must be a number with routing='broadcast': each gets every item"]
     return []
-
-
-def _generates(values: Mapping[str, Any]) -> bool:
-    target = values.get("target")
-    if values.get("kind") in {"worker", "pykka"}:
-        target = getattr(target, "on_receive", None)
-    return inspect.isgeneratorfunction(target)
 
 
 def fitted(entry: StageSpec, capacity: int) -> StageSpec:

@@ -31,6 +31,7 @@ __all__ = [
     "Handler",
     "Worker",
     "arity_problem",
+    "generates",
     "handler",
     "is_server",
     "kind_of",
@@ -172,6 +173,13 @@ def _not_plain(target: object, *, emits: bool) -> Iterator[str]:
         yield "an asynchronous generator function: call asyncio.run() in one"
     if inspect.isgeneratorfunction(target) and not emits:
         yield "a generator function: calling that runs nothing"
+
+
+def generates(target: object) -> bool:
+    """Return whether what is called with an item only makes a generator."""
+    if isinstance(target, type) and _class_kind(target):
+        target = getattr(target, "on_receive", None)
+    return inspect.isgeneratorfunction(target)
 
 
 def of_one_item(value: Any) -> str:

@@ -8,14 +8,13 @@ sense for some memberships is checked there.
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, final
 
 from threadsup._checks import check_all, one_of, optional, under, whole
 from threadsup._errors import SpecError
 from threadsup._specs.rules import ON_FULL, RUN_RULES, SCOPE_RULES, label, only_known, options_of
-from threadsup._specs.targets import Handler, arity_problem, kind_of, target_problem
+from threadsup._specs.targets import Handler, arity_problem, generates, kind_of, target_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -100,8 +99,8 @@ class WorkerSpec:
     interrupt: bool = False
     """Whether it gets an asynchronous exception before it is abandoned."""
     breaker: Breaker | None = None
-    """Of a function that is called per message: what makes no more calls for a while when it has
-    failed again and again. All its lives count together, by this very object."""
+    """What makes no more calls for a while when they have failed again and again: those that
+    handle messages, so it is not for a task. All its lives count together, by this very object."""
 
     def __post_init__(self) -> None:
         if problems := worker_problems(options_of(self)):
@@ -173,10 +172,8 @@ def worker_problems(
 
 
 def _breaker_problems(values: Mapping[str, Any]) -> list[str]:
-    kind = values.get("kind")
-    if kind not in {None, "handler", "stage"}:
-        what = "makes one call" if kind == "task" else "is a class"
-        return [f"breaker: must be left out, the target {what}: put it around what that calls"]
-    if inspect.isgeneratorfunction(values.get("target")):
+    if values.get("kind") == "task":
+        return ["breaker: must be left out, a task makes one call: put it around what that calls"]
+    if generates(values.get("target")):
         return ["breaker: must be left out: a generator function fails while others iterate"]
     return []
