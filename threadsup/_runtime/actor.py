@@ -262,11 +262,14 @@ class Life:
         self.mailbox.wake()
         self.context.end(reason, self._host.fail_quietly)
         left = []
-        hand, queued = self.run.cut()
-        left += hand
-        if queued:
-            self.mailbox.give_back_all(queued)
-        self.run.release(self.mailbox)
+        run = None
+        while run is not self.run:  # its thread may just have gone on to the next one
+            run = self.run
+            hand, queued = run.cut()
+            left += hand
+            if queued:
+                self.mailbox.give_back_all(queued)
+            run.release(self.mailbox)
         with suppress(IndexError):
             left += [each for _, each in messages_of(self.hand.pop(), 0)]
         with suppress(IndexError):
@@ -287,7 +290,10 @@ class Life:
     def begin_runs(self, *, onward: bool) -> None:
         """Have what is done in batches from now on count as handed on, or as completed."""
         if onward is not self.onward:
-            done, self.run = self.run.done, Run(self.run.lock)
+            with self.run.lock:
+                if self.run.kept is not None:
+                    return
+                done, self.run = self.run.done, Run(self.run.lock)
             self.taken += done
             if self.onward:
                 self.passed += done

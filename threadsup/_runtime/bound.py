@@ -92,19 +92,20 @@ class Bounded(Lanes, ABC):
             self.wake_senders()
 
     def take_batch(self, run: Run, count: int) -> None:
-        """Have a batch filled; who asks for room finds each message in one place."""
+        """Have a batch filled, which is done; who asks for room finds each message once."""
         with self._lock:
-            self._reserved += count
+            # In this order, for who looks without the lock: what is done makes no room twice.
+            run.begun = len(run.made)
+            self._reserved += count - run.places
+            run.places = count
             self._set_limit()
-            run.places.append(count)
-        run.take(self, count)
+            run.take(self.queue, count)
 
-    def end_batch(self, run: Run) -> None:
+    def release(self, run: Run) -> None:
         """Give the places of a batch back: it is done, or what was left is elsewhere."""
         with self._lock:
-            if not run.places:
-                return  # somebody else was first
-            self._reserved -= run.places.pop()
+            places, run.places = run.places, 0
+            self._reserved -= places
             self._set_limit()
         if self.senders:
             self.wake_senders()
@@ -112,13 +113,14 @@ class Bounded(Lanes, ABC):
     def set_capacity(self, capacity: int | None) -> None:
         """Change the bound; what is queued past it stays. Wakes waiting senders."""
         with self._lock:
-            self._capacity = capacity
+            self._capacity = self._limit = capacity
             self.half = 0 if capacity is None else capacity // 2
             self._set_limit()
         self._wake()
 
     def _set_limit(self) -> None:
-        self._limit = None if self._capacity is None else max(0, self._capacity - self._reserved)
+        if self._capacity is not None:
+            self._limit = max(0, self._capacity - self._reserved)
 
     # -- beside the queue -------------------------------------------------------------
 
@@ -233,32 +235,52 @@ class Bounded(Lanes, ABC):
         """Tell whether a put, or an `inner` hand-on, need not wait for room."""
         return self._refuses(inner=inner) or not self._is_full(exactly=True)
 
-    def room(self) -> int:
-        """Return for how many more messages there is room, or a few less; 0: for none."""
+    def room(self, enough: int = 1) -> int:
+        """Return for how many more messages there is room, exactly if for fewer than `enough`."""
+        room = self._least_room()
+        if room >= enough:
+            return room
+        with self._lock:
+            return self._exact_room()
+
+    def _least_room(self) -> int:
+        """Return for how many there is room, or fewer. Takes no lock.
+
+        In this order: what is taken meanwhile, and has its place set aside, is no room, nor
+        is what was done and released meanwhile room twice.
+        """
+        capacity = self._capacity
+        if capacity is None:
+            return sys.maxsize
+        left = capacity - len(self.queue)
+        left -= self._reserved
+        run = self.run
+        if run is not None and run.places:
+            left += len(run.made)
+            left -= run.begun
+        return left
+
+    def _exact_room(self) -> int:
         if self._capacity is None:
             return sys.maxsize
-        # Not by the limit, which is never below 0: more may be reserved than there is. First
-        # what is reserved: what is released meanwhile is no room twice.
-        left = self._capacity - self._reserved
+        # Not by the limit, which is never below 0: more may be reserved than there is.
         spare = 0 if self.run is None else self.run.spare
-        room = left - self.qsize() + spare
+        room = self._capacity - self._reserved - self.qsize() + spare
         if room <= 0 and self.tokens:
             # Tokens take no place; but those that are noted and elsewhere make none.
-            elsewhere = self.on_way + sum(type(raw) is Token for _, raw in self.returned.copy())
+            elsewhere = self.on_way + sum(type(raw) is Token for _, raw in self.returned)
             room += max(0, len(self.tokens) - elsewhere)
         return max(0, room)
 
     def _is_full(self, *, exactly: bool = False) -> bool:
-        if self._limit is None:
+        if self._least_room() > 0:
             return False
-        full = not self.room()
-        if (full and not exactly) or (not self.tokens and self.run is None):
-            return full  # who goes on to wait looks again, exactly
-        # A token that is counted and not yet in the queue looks like room, and a batch that
-        # is just being taken, or done with, like more or less of it. Consumers put one
+        if not self.tokens and (not exactly or self.run is None):
+            return True  # who goes on to wait looks again, exactly
+        # A token that is counted and not yet in the queue looks like room. Consumers put one
         # behind their messages every so often: one sender is to be exact.
         with self._lock:
-            return not self.room()
+            return not self._exact_room()
 
     def wake_senders(self) -> None:
         """Wake as many waiting senders as there is room for, once half is free.

@@ -93,43 +93,54 @@ def express(  # noqa: C901, PLR0912, PLR0915 - written out, for calls are what a
                 ready.flush()  # type: ignore[union-attr]
             run.apart = False
 
-    if not life.fenced:
-        if life.run.batch:
-            # Of one like this that was held up in the middle: what is in it is done.
-            life.run = life.run.next()
-        mailbox.run = life.run
+    def begin_run() -> tuple[Any, Any, Any, Any]:
+        """Begin an empty batch, what is in this one being done, unless a fence was first."""
+        run = life.run
+        with run.lock:
+            if run.kept is None:
+                if run.batch:
+                    life.run = run = run.next()
+                mailbox.run = run
         if ready is not None:
-            ready.run = life.run
-    stride = 0
+            ready.run = run
+        return run, run.batch, run.made, run.made.append
+
+    run, batch, made, put_made = begin_run()
+    stride = 1
     while True:
-        looked = now()
-        stride = min(2 * stride + 1, _MOST) if looked - life.since < LOOK else 1
-        life.since = looked
         count = min(stride, len(queue))
         if sampler is not None:
             count = min(count, sampler.due - 1)
-        if ready is not None and count > 1:
-            count = min(count, ready.room())  # that no result has to wait that is made
-        if count < _WORTH_IT or returned or life.fenced:
+        if ready is not None and count >= _WORTH_IT:
+            count = min(count, ready.room(count))  # that no result has to wait that is made
+        alone = count < _WORTH_IT or returned or life.fenced
+        if alone or len(batch) >= _MOST:
+            run.release(mailbox)
+            if batch:  # who is idle keeps nobody's message alive
+                run, batch, made, put_made = begin_run()
+        if alone:
             # Fenced, it must not wait: what was to wake it may have woken the next life.
             if returned or life.fenced:
                 yield mailbox.nothing()
                 continue
             raw = mailbox.get()
-            if type_of(raw) is a_token:
+            kind = type_of(raw)
+            if kind is a_token:
                 mailbox.on_way = 1  # at once: until it is noted it looks like room
             yield raw
             raw = None
+            if kind is not a_token:
+                # As if for as many as a batch: alone it may have had to wake somebody.
+                stride = _stride(stride, stride, now() - life.since)
             continue
-        run: Any = life.run
-        batch: Any = run.batch
-        made: Any = run.made
-        put_made: Any = made.append
+        done = len(made)
         run.fill(mailbox, count)
         # Without the tokens: they are seen to only after a message, which may wait.
         if senders and len(queue) - len(mailbox.tokens) <= mailbox.half:
             mailbox.wake_senders()
+        life.since = begun = now()
         rest: Any = iter(batch)
+        rest.__setstate__(done)
         for raw in rest:
             kind = type_of(raw)
             # Before each of them: who asks sets this first, and who fences looks at what
@@ -182,7 +193,7 @@ def express(  # noqa: C901, PLR0912, PLR0915 - written out, for calls are what a
                     put_made(None)
                 elif type_of(future) in answers:
                     put_made(None)  # first: whoever sees what becomes of it finds it counted
-                    if not life.fenced or run.counts(len(made) - 1):  # type: ignore[unreachable]
+                    if not life.fenced or run.counts(len(made) - 1):
                         future.settle(result)
                 else:
                     settle(result, raw)
@@ -193,17 +204,17 @@ def express(  # noqa: C901, PLR0912, PLR0915 - written out, for calls are what a
                     put_made(raw)
                 else:
                     put_made(result)
-                if not backlog:  # an idle next stage never waits
+                if not backlog and not ready.flush_now():  # an idle next stage never waits
                     ready.flush()
-        if ready is not None:
+        stride = _stride(stride, count, now() - begun)
+        if ready is not None and not ready.flush_now():
             ready.flush()
         if sampler is not None:
-            sampler.due -= len(made)
-        if not life.fenced:
-            life.run = mailbox.run = run.next()
-            if ready is not None:
-                ready.run = life.run
-        run.release(mailbox)
-        # Who is idle keeps nobody's message alive.
-        raw = message = result = future = None
-        run = batch = made = put_made = rest = None
+            sampler.due -= len(made) - done
+        raw = message = result = future = rest = None
+
+
+def _stride(stride: int, count: int, seconds: float) -> int:
+    """Return how many to take next: more than last time, but no more than fit into a look."""
+    stride = min(2 * stride + 1, _MOST)
+    return stride if stride * seconds <= LOOK * count else int(LOOK * count / seconds) or 1

@@ -179,10 +179,10 @@ class Inlet(Replicas):
                 return taken
         return len(raws)
 
-    def room(self) -> int:
-        """Return for how many messages there is room; for who hands on to it alone."""
+    def room(self, enough: int) -> int:
+        """Return for how many messages there is room; see `Mailbox.room`."""
         sole = self.sole
-        return 1 if sole is None else sole.room()
+        return 1 if sole is None else sole.room(enough)
 
     # -- at the bound ---------------------------------------------------------------
 

@@ -207,15 +207,15 @@ class Lanes:
     def _enqueue_all(self, raws: list[Any]) -> None:
         """Put some behind all that is queued; as `_enqueue`."""
         self.queue.extend(raws)
-        self._rouse()
+        if self.sleepers:
+            self._rouse()
 
     def _rouse(self) -> None:
         """Wake the consumer, if it sleeps. Not for a thread that Ctrl-C may come to."""
-        if self.sleepers:
-            with suppress(IndexError, ValueError):
-                wake = self.sleepers[0]
-                wake(None)
-                self.sleepers.remove(wake)
+        with suppress(IndexError, ValueError):
+            wake = self.sleepers[0]
+            wake(None)
+            self.sleepers.remove(wake)
 
     def signal(self, signal: object) -> None:
         """Put a signal into the lane that goes first. Never blocks, is never refused.

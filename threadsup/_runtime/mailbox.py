@@ -176,7 +176,7 @@ class Mailbox(Closable):
         except MailboxClosed:
             with self._lock:
                 if not self._closed:
-                    if self._is_full():
+                    if self._is_full(exactly=True):
                         return False
                     self._enqueue(message)
                     return True
@@ -194,7 +194,7 @@ class Mailbox(Closable):
         """
         with self._lock:
             if not self._closed:
-                room = min(self.room(), len(messages))
+                room = min(self.room(len(messages)), len(messages))
                 if room > 0:
                     self._enqueue_all(messages if room == len(messages) else messages[:room])
                 return room

@@ -55,9 +55,9 @@ class Ready:
 
     # -- for the thread of the life -------------------------------------------------
 
-    def room(self) -> int:
-        """Return how many results the next stage has room for. Never blocks."""
-        return self.inlet.room()
+    def room(self, enough: int) -> int:
+        """Return how many results the next stage has room for; see `Mailbox.room`."""
+        return self.inlet.room(enough)
 
     def flush(self) -> None:
         """Hand on all there is.

@@ -24,13 +24,13 @@ hand: a fence that comes just then fails a message that was not begun.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from itertools import repeat, starmap
 from typing import TYPE_CHECKING, Any, final
 
 from threadsup._runtime.lanes import Token
 
 if TYPE_CHECKING:
+    from collections import deque
     from threading import Lock
 
     from threadsup._runtime.bound import Bounded
@@ -48,6 +48,7 @@ class Run:
         "apart",
         "batch",
         "before",
+        "begun",
         "kept",
         "lock",
         "lost",
@@ -72,23 +73,29 @@ class Run:
         """Messages that were in hand then: one or none."""
         self.apart = False
         """Whether none of the batch is in hand, though there is a next one."""
-        self.places: list[int] = []
-        """The places reserved in the mailbox; who takes it out gives them back."""
+        self.places = 0
+        """How many places are set aside for it in the mailbox; written under its lock."""
+        self.begun = 0
+        """How many were done when these were."""
 
     # -- for the thread of the life -------------------------------------------------
 
     def fill(self, mailbox: Bounded, count: int) -> None:
-        """Take up to so many out of the queue. Never blocks for long."""
+        """Take up to so many more out of the queue; what it has is done. Never blocks for long."""
         if mailbox.capacity is None:
-            self.take(mailbox, count)
+            self.take(mailbox.queue, count)
         else:
             mailbox.take_batch(self, count)
 
-    def take(self, mailbox: Bounded, count: int) -> None:
+    def take(self, queue: deque[Any], count: int) -> None:
         """Take them, and nothing else. For the mailbox."""
-        # In C, one by one: what was taken before the queue was found empty is in the batch.
-        with suppress(IndexError):
-            self.batch.extend(starmap(mailbox.queue.popleft, repeat(_NO_ARGUMENTS, count)))
+        with self.lock:  # else a fence that comes now would not find them
+            if self.kept is None:
+                # In C, one by one: what came before the queue was found empty is in the batch.
+                try:  # noqa: SIM105 - dearer than the taking
+                    self.batch.extend(starmap(queue.popleft, repeat(_NO_ARGUMENTS, count)))
+                except IndexError:
+                    pass
 
     def next(self) -> Run:
         """Return an empty one, to go on with; this one is done."""
@@ -128,7 +135,7 @@ class Run:
     def release(self, mailbox: Bounded) -> None:
         """Give the places back: the batch is done, or the rest of it is elsewhere."""
         if self.places:
-            mailbox.end_batch(self)
+            mailbox.release(self)
 
     @property
     def results(self) -> list[Any]:
@@ -146,8 +153,10 @@ class Run:
         """How many messages are in hand: one or none."""
         if self.apart:
             return 0
-        following = self.batch[len(self.results) :][:1]  # a copy: it may go meanwhile
-        return sum(type(raw) is not Token for raw in following)
+        try:
+            return int(type(self.batch[len(self.results)]) is not Token)
+        except IndexError:
+            return 0
 
     @property
     def waiting(self) -> int:
@@ -157,7 +166,7 @@ class Run:
     @property
     def spare(self) -> int:
         """How many places are reserved for messages that have left them already."""
-        return max(0, sum(self.places) - self.waiting)
+        return max(0, self.places - self.waiting)
 
     def _take_rest(self, done: int) -> list[Any]:
         rest = self.batch[done:]
