@@ -12,7 +12,7 @@ import pytest
 
 from tests.helpers import PATIENCE, Gate, ManualClock, Recorder
 from threadsup import Backoff, Breaker, BreakerOpen, Rate, Retry, WorkerExit, handler, stage
-from threadsup._tools import Fuse
+from threadsup._tools import Calls, Fuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,6 +125,44 @@ def test_blocks_in_blocks_report_in_their_order() -> None:
     with pytest.raises(KeyboardInterrupt):
         fuse.call(_interrupt)
     assert str(fuse.state) == "closed"
+
+
+def test_a_call_that_is_given_up_on_has_failed_and_says_nothing_any_more() -> None:
+    """However it ends then: each call counts once."""
+    fuse = Fuse(Breaker(failures=2, reset_after=10.0))
+    calls = Calls(fuse)
+    calls.give_up()  # none is under way
+    with pytest.raises(LookupError):
+        calls(flaky, itertools.count(), 9)
+    calls.give_up()
+    assert calls(_late, calls) == "late"
+    assert str(fuse.state) == "open"
+    with pytest.raises(BreakerOpen):
+        calls(abs, -1)
+    calls.give_up()
+
+
+def test_a_probe_that_is_given_up_on_opens_the_breaker_again() -> None:
+    """The time begins anew; what comes of it later closes nothing."""
+    clock = ManualClock()
+    fuse = Fuse(Breaker(failures=1, reset_after=10.0), clock)
+    calls = Calls(fuse)
+    with pytest.raises(LookupError):
+        calls(flaky, itertools.count(), 9)
+    clock.advance(10.0)
+    assert calls(_late, calls) == "late"
+    assert str(fuse.state) == "open"
+    clock.advance(5.0)
+    with pytest.raises(BreakerOpen):
+        calls(abs, -1)
+    clock.advance(5.0)
+    assert calls(abs, -1) == 1
+    assert str(fuse.state) == "closed"
+
+
+def _late(calls: Calls) -> str:
+    calls.give_up()
+    return "late"
 
 
 def _interrupt() -> None:

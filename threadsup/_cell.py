@@ -206,7 +206,7 @@ class Cell:
             self.life.thread = None  # ended Thread objects make later stops dearer
         if fate == "restarts":
             if self.spec.mailbox == "drop":
-                self.lose(self.mailbox.drop(), "its worker crashed and drops its mailbox")
+                self._drop("its worker crashed and drops its mailbox")
         else:
             self.decided(fate, why)
 
@@ -216,7 +216,7 @@ class Cell:
         if fate == "held" or not mailbox.is_closed:  # else it was told before, by its scope
             text = str(why) if why is not None else "it has ended"
             if fate == "gone":
-                self.lose(mailbox.close(text), text)
+                self._close(text)
             elif fate == "held":
                 mailbox.shut(text)
         if not self._ending.is_told:
@@ -229,7 +229,7 @@ class Cell:
             self.life.ask_to_stop(Shutdown(), clock.monotonic() + self.spec.shutdown)
         self._ending.fail(error)
         self.links.end(self._number, Crashed(f"{type(error).__name__}: {error}"), restarts=False)
-        self.lose(self.mailbox.close(text), text)
+        self._close(text)
 
     def mark_forked(self, why: str) -> None:
         """Refuse everything: this is the child of a fork. Takes no lock."""
@@ -246,6 +246,14 @@ class Cell:
         self.mailbox.open()
 
     # -- messages that go nowhere ---------------------------------------------------
+
+    def _drop(self, why: str) -> None:
+        """Lose what is queued, and stay as it is."""
+        self.lose(self.mailbox.drop(), why)
+
+    def _close(self, why: str) -> None:
+        """Lose what is queued, and take no more."""
+        self.lose(self.mailbox.close(why), why)
 
     def lose(self, raws: list[Any], why: str) -> None:
         """Account for messages that will never be handled, and tell who waits."""
@@ -369,6 +377,11 @@ class Cell:
         life = self.life
         return 0 if life is None else life.in_hand
 
+    @property
+    def queued(self) -> int:
+        """How many messages are still to be handled."""
+        return self.mailbox.pending
+
     def counts(self) -> dict[str, int]:
         """Return the sums of the counters over all lives."""
         with self._lock:
@@ -382,9 +395,8 @@ class Cell:
 
     def figures(self) -> tuple[int, int, int, int, int, int, int]:
         """Return what begins its statistics, in their order: for sums over very many."""
-        mailbox = self.mailbox
-        pending = mailbox.pending
-        undelivered = mailbox.undelivered
+        pending = self.queued
+        undelivered = self.mailbox.undelivered
         sums = self.counts()
         return (
             sums["taken"] + undelivered + pending,

@@ -14,6 +14,7 @@ import functools
 import inspect
 import random
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, final
 
 from threadsup._checks import shown
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from threadsup._policy.breaker import CircuitState
 
-__all__ = ["Fuse", "caller_under", "chance"]
+__all__ = ["Calls", "Fuse", "calls_under", "chance", "pause_by"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -76,32 +77,41 @@ class Fuse:
         Raises:
             BreakerOpen: they do not; nothing was called.
         """
-        granted = self._admit()
+        granted = self.admit()
         try:
             result = fn(*args, **kwargs)
         except BaseException as error:
-            self._report(granted, error)
+            self.report(granted, error)
             raise
-        self._report(granted, None)
+        self.report(granted, None)
         return result
 
     def enter(self) -> None:
         """Begin a block, if calls pass; raises as `call`."""
-        granted = self._admit()
+        granted = self.admit()
         if not hasattr(self._local, "blocks"):
             self._local.blocks = []
         self._local.blocks.append(granted)
 
     def leave(self, error: BaseException | None) -> None:
         """End the block that this thread began last."""
-        self._report(self._local.blocks.pop(), error)
+        self.report(self._local.blocks.pop(), error)
 
-    def failed(self) -> None:
-        """Count a failure of a call that cannot report: it was given up on."""
+    def failed(self, granted: int | None = None) -> None:
+        """Count a failure of a call that cannot report: it was given up on.
+
+        By the pass it got, if that is known.
+        """
         with self._lock:
-            self._circuit.lost(self._clock())
+            if granted is None:
+                self._circuit.lost(self._clock())
+            else:
+                self._circuit.failed(granted, self._clock())
 
-    def _admit(self) -> int:
+    # -- one call, by who makes it --------------------------------------------------
+
+    def admit(self) -> int:
+        """Return a pass for one call, which is to be reported; raises as `call`."""
         with self._lock:
             now = self._clock()
             granted = self._circuit.enter(now)
@@ -113,7 +123,8 @@ class Fuse:
             raise BreakerOpen("the breaker is half-open, and its probes are under way", wait)
         raise BreakerOpen(f"the breaker is open for {wait:.3g} s more", wait)
 
-    def _report(self, granted: int, error: BaseException | None) -> None:
+    def report(self, granted: int, error: BaseException | None) -> None:
+        """Say how the call of a pass has ended."""
         with self._lock:
             if error is None:
                 self._circuit.succeeded(granted)
@@ -123,6 +134,41 @@ class Fuse:
                 self._circuit.succeeded(granted)
             else:  # a stop, Ctrl-C: it says nothing of what was called
                 self._circuit.withdrawn(granted)
+
+
+@final
+class Calls:
+    """The calls that one life makes under a breaker, one at a time.
+
+    The pass of the one under way lies in a one-slot list: who pops it reports, the thread
+    that has made the call, or who gives up on that. So each call is counted once.
+    """
+
+    __slots__ = ("_fuse", "_under_way")
+
+    def __init__(self, fuse: Fuse) -> None:
+        self._fuse = fuse
+        self._under_way: list[int] = []
+
+    def __call__(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call `fn(*args, **kwargs)` if calls pass; raises as `Fuse.call`."""
+        self._under_way.append(self._fuse.admit())
+        try:
+            result = fn(*args, **kwargs)
+        except BaseException as error:
+            self._report(error)
+            raise
+        self._report(None)
+        return result
+
+    def give_up(self) -> None:
+        """Count the call under way, if there is one, as failed. From another thread."""
+        with suppress(IndexError):
+            self._fuse.failed(self._under_way.pop())
+
+    def _report(self, error: BaseException | None) -> None:
+        with suppress(IndexError):  # it was given up on, and has failed
+            self._fuse.report(self._under_way.pop(), error)
 
 
 @final
@@ -214,6 +260,12 @@ class _ByThemselves:
         _use_of(rule).leave(error)
 
 
+def _fuse_of(rule: Breaker) -> Fuse:
+    fuse = _use_of(rule)
+    assert isinstance(fuse, Fuse)
+    return fuse
+
+
 def _use_of(rule: Any) -> _Use:
     try:
         made: _Use = rule._own  # noqa: SLF001 - kept there for this module
@@ -224,12 +276,24 @@ def _use_of(rule: Any) -> _Use:
     return made
 
 
-def caller_under(rule: Breaker | None) -> Callable[..., Any] | None:
-    """Return what makes calls under a rule that is an option: `caller(fn, *args)`.
+def calls_under(rule: Breaker | None) -> Calls | None:
+    """Return what makes the calls of one life under a rule that is an option of it.
 
     All that have this very object as an option count together.
     """
-    return None if rule is None else _use_of(rule).call
+    return None if rule is None else Calls(_fuse_of(rule))
+
+
+def pause_by(rule: object) -> Callable[[Exception, int], float | None] | None:
+    """Return what says when a message is tried again, `pause(error, tried)`; `None`: never.
+
+    As an option says it, which may be another thing than a `Retry`.
+    """
+    return functools.partial(_pause, rule) if type(rule) is Retry else None
+
+
+def _pause(retry: Retry, error: Exception, tried: int) -> float | None:
+    return retry.pause(error, tried, chance)
 
 
 def _check_called(rule: object, fn: object) -> None:

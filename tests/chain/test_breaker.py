@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pykka
 import pytest
 
-from tests.helpers import PATIENCE, Recorder
-from threadsup import Batch, Breaker, BreakerOpen, SpecError, Worker, load, stage
+from tests.helpers import PATIENCE, Gate, Recorder
+from threadsup import (
+    Batch,
+    Breaker,
+    BreakerOpen,
+    SpecError,
+    Worker,
+    WorkerExited,
+    load,
+    stage,
+)
 from threadsup.testing import ManualClock
 
 if TYPE_CHECKING:
@@ -116,6 +126,33 @@ def test_a_batch_is_one_call(flow: MakeFlow, kind: Any) -> None:
         BreakerOpen,
     ]
     assert flaky.calls == 1
+
+
+@KINDS
+@pytest.mark.parametrize("on_error", ["crash", "reject"])
+def test_an_item_that_is_given_up_on_has_failed(flow: MakeFlow, kind: Any, on_error: str) -> None:
+    """At its time limit; what comes of it later counts for nothing."""
+    gate, flaky = Gate("the hang"), Flaky()
+    zombies: Recorder[threading.Thread] = Recorder()
+
+    class Hanging(Flaky):
+        def __call__(self, item: Any) -> Any:
+            if item != "hang":
+                return flaky(item)
+            zombies(threading.current_thread())
+            gate.meet()
+            return "late"
+
+    breaker = Breaker(failures=2, reset_after=60.0)
+    options: dict[str, Any] = {"breaker": breaker, "time_limit": 0.05, "on_error": on_error}
+    f = flow(declare(kind, Hanging(), **options))
+    try:
+        assert type(f.chain.submit("hang").exception(PATIENCE)) is WorkerExited
+    finally:
+        gate.open()
+    zombies.wait_for(1)[0].join(PATIENCE)
+    for error in (OSError, BreakerOpen):
+        assert type(f.chain.submit(1).exception(PATIENCE)) is error
 
 
 def test_what_an_actor_sends_itself_by_a_proxy_passes(flow: MakeFlow) -> None:

@@ -322,6 +322,25 @@ def test_a_restart_keeps_items_in_a_retry_pause(flow: MakeFlow, position: str) -
     assert f.items() == {"offered": 3, "completed": 2, "failed": 1}
 
 
+@positions
+def test_who_drops_its_mailbox_drops_items_in_a_retry_pause(
+    flow: MakeFlow, put_away: Recorder[Any], position: str
+) -> None:
+    """At a restart; a drain that waits for them has nothing to wait for then."""
+    made = Stumbling({"hard": 9})
+    retry = Retry(attempts=9, backoff=NEVER)
+    f = flow(*three(position, made, mailbox="drop", on_error=retry))
+    future = f.chain.submit("hard")
+    put_away.wait_for(1)
+    draining = run(f.chain.drain, PATIENCE)
+    f.chain.restart_child(position, PATIENCE)
+    assert outcome(future) == "exited"
+    assert draining.result()
+    assert f.chain.submit("next").result(5) == "next"
+    assert f.chain.drain(10)
+    assert f.items() == {"offered": 2, "completed": 1, "failed": 1}
+
+
 def test_what_is_put_away_when_a_replica_leaves_is_another_ones(
     flow: MakeFlow, put_away: Recorder[Any]
 ) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tests.helpers import PATIENCE, Recorder
 from threadsup._runtime.context import Context, StopToken, Wakeup, enter, leave
+from threadsup._runtime.limiter import Limiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +30,7 @@ __all__ = [
     "Watched",
     "note_idle",
     "note_sleepers",
+    "note_turns",
     "run",
     "run_as_worker",
 ]
@@ -108,6 +110,23 @@ def note_sleepers(
         return sleep_until(self, end)
 
     monkeypatch.setattr(Wakeup, "sleep_until", noting)
+    return noted
+
+
+def note_turns(monkeypatch: pytest.MonkeyPatch) -> Recorder[float]:
+    """Record who is to wait for a turn, once, and for how long: it has nothing in hand then."""
+    noted: Recorder[float] = Recorder()
+    seen: list[Any] = []
+    ask = Limiter._ask
+
+    def noting(self: Limiter, me: Any) -> float:
+        pause = ask(self, me)
+        if pause > 0 and not any(each is me for each in seen):
+            seen.append(me)
+            noted(pause)
+        return pause
+
+    monkeypatch.setattr(Limiter, "_ask", noting)
     return noted
 
 

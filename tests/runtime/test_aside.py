@@ -435,6 +435,46 @@ def test_clearing_takes_out_everything_the_oldest_first(
     assert worker.rest() == [0, 1, 2]
 
 
+def test_dropping_takes_out_the_messages_and_lets_the_tokens_go(
+    aside: Aside, worker: Consumer, mailbox: Mailbox, loop: Loop
+) -> None:
+    """It keeps what is put away after that; a token still waits for what is away elsewhere."""
+    one, two = Token(), Token()
+    assert aside.drop() == []
+    aside.defer("a", 1, 9.0)
+    mailbox.put_token(one)
+    assert worker.take() is None
+    number = aside.put()
+    aside.defer("b", 1, 1.0)
+    mailbox.put_token(two)
+    assert worker.take() is None
+    assert aside.drop() == ["a", "b"]
+    assert (aside.deferred, aside.away) == (0, 1)
+    loop.turn()
+    assert loop.timers == {}
+    assert worker.take() is one
+    assert worker.take() is None
+    aside.remove(number)
+    assert worker.take() is two
+    assert [mailbox.offer(number) for number in range(4)] == [True, True, True, False]
+    aside.defer("c", 1, 1.0)
+    loop.wait(1.0)
+    assert worker.take() == "c"
+
+
+def test_a_token_that_is_let_go_by_a_drop_into_a_closed_mailbox_is_lost(
+    aside: Aside, worker: Consumer, mailbox: Mailbox, lost: list[Any]
+) -> None:
+    """As everything that has nowhere to go."""
+    token = Token()
+    aside.defer("a", 1, 9.0)
+    mailbox.put_token(token)
+    assert worker.take() is None
+    mailbox.close("over")
+    assert aside.drop() == ["a"]
+    assert lost == [token]
+
+
 def test_after_clearing_what_is_put_away_goes_back(
     aside: Aside, mailbox: Mailbox, worker: Consumer, loop: Loop, lost: list[Any]
 ) -> None:

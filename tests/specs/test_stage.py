@@ -229,8 +229,8 @@ def test_every_fault_of_a_stage_is_named_at_once() -> None:
             rate=Rate,  # type: ignore[arg-type]
         )
     ) == (
-        "stage 'lines'.workers: must be a whole number of at least 1 or an Autoscale, not 'many'",
         "stage 'lines'.rate: must be a Rate, not the class Rate",
+        "stage 'lines'.workers: must be a whole number of at least 1 or an Autoscale, not 'many'",
         "stage 'lines'.capacity: must be at least the batch's size, 10, not 5",
         "stage 'lines'.batch: must be left out: a generator function works on one item at a time",
     )

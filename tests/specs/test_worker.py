@@ -10,6 +10,9 @@ import pytest
 
 from threadsup._errors import SpecError
 from threadsup._policy.backoff import Backoff
+from threadsup._policy.breaker import Breaker
+from threadsup._policy.rate import Rate
+from threadsup._policy.retry import Retry
 from threadsup._specs import Kind, Worker, WorkerSpec, handler, worker_spec
 from threadsup._specs import options as declared
 from threadsup._specs.worker import WORKER_RULES, worker_problems
@@ -74,6 +77,9 @@ def test_a_declared_option_wins_over_the_default() -> None:
         mailbox="drop",
         max_attempts=3,
         on_ask_error="reply",
+        on_error=Retry(2),
+        breaker=Breaker(),
+        rate=Rate(3),
         interrupt=True,
     )
     assert spec == WorkerSpec(
@@ -96,6 +102,9 @@ def test_a_declared_option_wins_over_the_default() -> None:
         mailbox="drop",
         max_attempts=3,
         on_ask_error="reply",
+        on_error=Retry(2),
+        breaker=Breaker(),
+        rate=Rate(3),
         interrupt=True,
     )
 
@@ -112,6 +121,7 @@ def test_defaults_are_those_of_the_design() -> None:
         1,
     )
     assert (spec.id, spec.significant, spec.escalate, spec.interrupt) == (None, False, False, False)
+    assert (spec.on_error, spec.breaker, spec.rate) == ("crash", None, None)
 
 
 def test_a_spec_is_frozen_and_holds_its_own_arguments() -> None:
@@ -149,6 +159,9 @@ def test_every_fault_is_named_at_once() -> None:
         mailbox="lose",
         max_attempts=0,
         on_ask_error="ignore",
+        on_error="retry",
+        breaker="5",
+        rate=5,
         interrupt="no",
         kwargs=[],
     ) == (
@@ -160,6 +173,8 @@ def test_every_fault_is_named_at_once() -> None:
         "worker 'poller'.max_attempts: must be a whole number of at least 1, not 0",
         "worker 'poller'.mailbox: must be 'keep' or 'drop', not 'lose'",
         "worker 'poller'.interrupt: must be true or false, not 'no'",
+        "worker 'poller'.breaker: must be a Breaker, not '5'",
+        "worker 'poller'.rate: must be a Rate, not 5",
         "worker 'poller'.max_restarts: must be a whole number of at least 0, not True",
         "worker 'poller'.max_seconds: must be a number of seconds above 0, not nan",
         "worker 'poller'.backoff: must be a Backoff, not 2.0",
@@ -168,6 +183,7 @@ def test_every_fault_is_named_at_once() -> None:
         "worker 'poller'.capacity: must be a whole number of at least 1, not 0",
         "worker 'poller'.on_full: must be 'wait', 'raise', 'drop_new' or 'drop_old', not 'block'",
         "worker 'poller'.on_ask_error: must be 'crash' or 'reply', not 'ignore'",
+        "worker 'poller'.on_error: must be 'crash', 'reject' or a Retry, not 'retry'",
     )
 
 

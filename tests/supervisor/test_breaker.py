@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-import pykka
 import pytest
 
-from tests.helpers import PATIENCE, Recorder
+from tests.helpers import PATIENCE, Gate, Recorder
+from tests.supervisor.kinds import KINDS, Actor, Receiver, Server, declare
 from threadsup import (
+    Abandoned,
     Backoff,
     Breaker,
     BreakerOpen,
@@ -17,15 +19,14 @@ from threadsup import (
     SpecError,
     Supervisor,
     Worker,
+    WorkerExited,
     current,
-    handler,
     load,
 )
 from threadsup._specs import UnhandledError
 from threadsup.testing import ManualClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from tests.conftest import MakeSupervisor
@@ -50,63 +51,14 @@ class Flaky:
         return message
 
 
-class Receiver(Worker):
-    """Has a function handle what it receives."""
-
-    def __init__(self, call: Any) -> None:
-        self.call = call
-
-    def on_receive(self, message: Any) -> Any:
-        return self.call(message)
-
-
-class Server(GenServer):
-    """The same, however it is sent."""
-
-    def init(self, call: Any) -> None:
-        self.call = call
-
-    def handle_call(self, request: Any) -> Any:
-        return super().handle_call(request) if request == "unknown" else self.call(request)
-
-    def handle_cast(self, message: Any) -> None:
-        self.call(message)
-
-    def handle_info(self, message: Any) -> None:
-        self.call(message)
-
-
-class Actor(pykka.ThreadingActor):
-    """A plain class of Pykka's."""
-
-    def __init__(self, call: Any) -> None:
-        super().__init__()
-        self.call = call
-        self.note = ""
-
-    def on_receive(self, message: Any) -> Any:
-        return self.call(message)
-
-    def fetch(self, message: Any) -> Any:
-        return self.call(message)
-
-
 @pytest.fixture
 def tree(supervisor: MakeSupervisor) -> Supervisor:
     return supervisor(max_restarts=1000, backoff=Backoff.none()).start()
 
 
-def declare(kind: Any, call: Callable[[Any], Any]) -> tuple[Any, ...]:
-    """Return a target that has `call` handle messages, and its arguments."""
-    return (handler(call),) if kind is handler else (kind, call)
-
-
 def errors(ref: Any, count: int) -> list[type[BaseException]]:
     """Return what so many asks in a row come to."""
     return [type(ref.ask(n, block=False).exception(PATIENCE)) for n in range(count)]
-
-
-KINDS = pytest.mark.parametrize("kind", [handler, Receiver, Server, Actor])
 
 
 @KINDS
@@ -256,6 +208,50 @@ def test_the_methods_that_a_proxy_calls_count_and_attributes_do_not(tree: Superv
         assert actor.note.get(timeout=PATIENCE) == error.__name__
     assert errors(ref, 1) == [BreakerOpen]
     assert (flaky.calls, ref.incarnation) == (2, 1)
+
+
+@KINDS
+def test_a_message_that_is_given_up_on_has_failed(tree: Supervisor, kind: Any) -> None:
+    """At its time limit; what comes of it later counts for nothing."""
+    gate, flaky = Gate("the hang"), Flaky()
+    zombies: Recorder[threading.Thread] = Recorder()
+
+    def call(message: Any) -> Any:
+        if message != "hang":
+            return flaky(message)
+        zombies(threading.current_thread())
+        gate.meet()
+        return "late"
+
+    ref = tree.add_worker(*declare(kind, call), breaker=twice(), time_limit=0.05)
+    try:
+        assert type(ref.ask("hang", block=False).exception(PATIENCE)) is WorkerExited
+    finally:
+        gate.open()
+    zombies.wait_for(1)[0].join(PATIENCE)
+    assert errors(ref, 2) == [OSError, BreakerOpen]
+
+
+def test_who_is_given_up_on_in_something_else_has_made_no_call(tree: Supervisor) -> None:
+    """In what it does when nothing has come, for one: that is under no breaker."""
+    gate, seen = Gate("the hang"), Recorder[Any]()
+
+    class Hanging(GenServer):
+        def handle_call(self, request: Any) -> Any:
+            self.timeout = 0.0 if request == "idle" else None
+            return request
+
+        def handle_timeout(self) -> None:
+            gate.meet()
+
+    ref = tree.add_worker(Hanging, breaker=Breaker(failures=1, reset_after=60.0), time_limit=0.05)
+    ref.monitor(seen)
+    try:
+        assert ref.ask("idle") == "idle"
+        assert type(seen.wait_for(1)[0].reason) is Abandoned
+        assert ref.ask("fine") == "fine"
+    finally:
+        gate.open()
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,12 @@ from tests.conformance.scenes import Actor, act, boom
 from tests.helpers import PATIENCE, Gate, Recorder
 from tests.supervisor.trees import outcome, taken
 from threadsup import (
+    Backoff,
     CallingSelfError,
     Crashed,
     Exit,
     NotRunningError,
+    Retry,
     Shutdown,
     StartError,
     Supervisor,
@@ -28,6 +30,7 @@ from threadsup import (
     worker_spec,
 )
 from threadsup._runtime.actor import Life
+from threadsup._runtime.aside import Aside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -484,6 +487,36 @@ def test_a_bug_of_ours_leaves_nobody_waiting(
     assert type(outcome(tree.add_group, "g")) is NotRunningError
     assert isinstance(tree.history()[-1], events.SupervisorEnded)
     gate.open()
+
+
+def test_a_bug_of_ours_leaves_nothing_put_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for a message that was to be tried again is told (F56)."""
+
+    def fail(message: object) -> object:
+        raise ValueError(message)
+
+    put_away: Recorder[Any] = Recorder()
+    defer = Aside.defer
+
+    def noting(self: Aside, *args: Any) -> None:
+        defer(self, *args)
+        put_away(args)
+
+    monkeypatch.setattr(Aside, "defer", noting)
+    tree = Supervisor().start()
+    retry = Retry(2, Backoff(1000.0, maximum=1000.0))
+    ref = tree.add_worker(handler(fail), on_error=retry)
+    chain = tree.add_chain("c", [stage(fail, on_error=retry)])
+    waiting = [ref.ask("x", block=False), chain.submit("x")]
+    put_away.wait_for(2)
+
+    def bug(event: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    tree._services.request(bug, None)
+    for future in waiting:
+        assert type(future.exception(PATIENCE)) is threadsup.WorkerExited
+    tree._services.loop.thread.join(PATIENCE)
 
 
 def test_a_bug_in_the_start_is_the_starter_s_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,10 +10,13 @@ import pytest
 import threadsup
 from tests.helpers import PATIENCE, Gate, Recorder
 from threadsup import (
+    Breaker,
     Crashed,
     GenServer,
     Pool,
+    Rate,
     ReplyTimeout,
+    Retry,
     ThreadingActor,
     Worker,
     current,
@@ -60,6 +63,24 @@ KINDS = ["handler", "worker", "server", "pykka", "ours", "task"]
 
 
 # -- crash --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", TARGETS[:-1], ids=KINDS[:-1])
+@pytest.mark.parametrize("on_error", ["reject", Retry(5)])
+def test_a_worker_under_rules_crashes_all_the_same(
+    supervisor: MakeSupervisor, target: Any, on_error: Any
+) -> None:
+    """It is no message that fails, needs no turn, and is no call."""
+    with supervisor() as sup:
+        rules: dict[str, Any] = {"rate": Rate(1, per=3600.0), "breaker": Breaker(failures=1)}
+        ref = sup.add_worker(target, on_error=on_error, **rules)
+        assert ref.ask("the only one") == "the only one"
+        assert type(crash(ref).reason) is Crashed
+        with hang(ref):
+            assert ref.is_alive()
+        assert ref.incarnation == 2
+        counts = ref.statistics()
+        assert (counts.accepted, counts.handled, counts.retried) == (1, 1, 0)
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=KINDS)

@@ -14,6 +14,7 @@ from threadsup import (
     Autoscale,
     Backoff,
     Batch,
+    Breaker,
     Chain,
     ChainStatistics,
     DeadLetter,
@@ -133,6 +134,10 @@ def workers(sup: Supervisor) -> None:
         start_timeout=1.0,
         interrupt=True,
     )
+    sup.add_worker(handler(save), breaker=Breaker(), rate=Rate(10), on_error=Retry(3))
+    sup.add_worker(handler(save), on_error="reject")
+    sup.add_worker(handler(save), on_error="retry")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    sup.add_worker(handler(save), rate=10)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     sup.add_worker(parse, restart="always")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     sup.add_worker(parse, shutdown="1 s")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     sup.add_worker(parse, retart="permanent")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

@@ -17,7 +17,6 @@ from threadsup._cell import address_of
 from threadsup._chain.stage import StageCell
 from threadsup._policy.autoscale import Autoscale
 from threadsup._policy.rate import Window
-from threadsup._policy.retry import Retry
 from threadsup._policy.routing import candidates, stable_hash
 from threadsup._runtime.emitting import Treatment
 from threadsup._runtime.inlet import Inlet, chance
@@ -27,6 +26,7 @@ from threadsup._runtime.mailbox import Mailbox, Token
 from threadsup._runtime.outlet import Outlet
 from threadsup._runtime.timings import Timings
 from threadsup._snapshot import StageStatistics, times, total
+from threadsup._tools import pause_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -144,12 +144,9 @@ class StageLine:
         spec = self.spec
         on_error = self._chain.on_error if spec.on_error is None else spec.on_error
         batch = spec.batch
-        pause = None
-        if isinstance(on_error, Retry):
-            pause = partial(_pause, on_error)
         return Treatment(
             contains=on_error != "crash",
-            pause=pause,
+            pause=pause_by(on_error),
             batch=None if batch is None else (batch.size, batch.timeout),
         )
 
@@ -320,10 +317,6 @@ def _pick(routing: str, count: int, turn: int, load: Callable[[int], float]) -> 
 
 def _place_of(key: Callable[[Any], Any], item: Any) -> int:
     return stable_hash(key(item))
-
-
-def _pause(retry: Retry, error: Exception, tried: int) -> float | None:
-    return retry.pause(error, tried, chance)
 
 
 def _pass_token(token: Token) -> None:

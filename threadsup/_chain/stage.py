@@ -11,18 +11,16 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
-from threadsup._cell import Cell
 from threadsup._errors import WorkerExited
 from threadsup._policy.autoscale import Autoscale
 from threadsup._policy.restart import NoRestart
-from threadsup._runtime.aside import Aside
+from threadsup._ruled import RuledCell
 from threadsup._runtime.emission import close_all
 from threadsup._runtime.pykka_worker import PykkaStageBehaviour
 from threadsup._runtime.stage import StageBehaviour
 from threadsup._runtime.timings import Timings
 from threadsup._runtime.worker import WorkerBehaviour, called_by, with_arguments
 from threadsup._snapshot import ReplicaStatistics, times
-from threadsup._tools import caller_under
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["Stage", "StageCell", "Watcher"]
 
 
-class StageCell(Cell):
+class StageCell(RuledCell):
     """One replica of a stage."""
 
     def __init__(
@@ -58,7 +56,6 @@ class StageCell(Cell):
         self.line = line
         self.number = number
         self.outlet = outlet
-        self.aside = Aside(mailbox, services)
         self.timings = Timings()
         self.gone = False
         """Whether it has ended for good."""
@@ -76,7 +73,7 @@ class StageCell(Cell):
         if paused:  # what woke the last life is gone, and somebody may wait for this one
             self.mailbox.wake()
         parts = life, self.outlet, self.aside, self.timings, line.treatment()
-        call, caller = (spec.target, spec.args, spec.kwargs), caller_under(spec.breaker)
+        call, caller = (spec.target, spec.args, spec.kwargs), self._make_calls()
         if spec.kind == "stage":
             return StageBehaviour(*parts, function=called_by(caller, with_arguments(*call)))
         kind = PykkaStageBehaviour if spec.kind == "pykka" else WorkerBehaviour
@@ -158,7 +155,6 @@ class StageCell(Cell):
     def _open(self) -> None:
         # The head of a chain that was closed stays shut when its worker comes back.
         self.gone = False
-        self.aside.open()
         self.outlet.open()
         self._place.chain.open(self.mailbox)
 
@@ -174,19 +170,17 @@ class StageCell(Cell):
     def in_flight(self) -> int:
         """How many messages are queued, in hand, put aside, or made and not handed on."""
         outlet = self.outlet
-        queued = self.mailbox.pending + self.aside.deferred
-        return queued + self.in_hand + outlet.kept + len(outlet.suspended)
+        return self.queued + self.in_hand + outlet.kept + len(outlet.suspended)
 
     def statistics(self) -> ReplicaStatistics:
         """Return the counts over all lives, and how long items take and wait."""
         plain = super().statistics()
-        deferred = self.aside.deferred
         return ReplicaStatistics(
-            accepted=plain.accepted + deferred,
+            accepted=plain.accepted,
             handled=plain.handled,
             failed=plain.failed,
             undelivered=plain.undelivered,
-            pending=plain.pending + deferred,
+            pending=plain.pending,
             restarts=plain.restarts,
             retried=plain.retried,
             in_hand_since=plain.in_hand_since,

@@ -42,7 +42,8 @@ class Rate(Blocks):
 
     `Rate(1, per=0.01)` lets as many pass as `Rate(100)`, but evenly. Used by itself, as
     `rate.call(fn, ...)`, `with rate:` or `@rate`, it counts for all who use this very
-    object, and whoever has to wait waits in the calling thread, first come first served.
+    object, and whoever has to wait waits in the calling thread, first come first served. As
+    an option each worker, stage and chain counts for itself.
 
     Raises:
         SpecError: Something is wrong with it; names every fault.

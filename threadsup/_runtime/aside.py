@@ -30,6 +30,7 @@ from __future__ import annotations
 import threading
 from heapq import heappop, heappush
 from math import inf
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol, final
 
 from threadsup._runtime.clock import monotonic
@@ -204,8 +205,9 @@ class Aside:
     def clear(self, *, carry: bool = False) -> list[Any]:
         """Take everything out, messages and tokens, the oldest first; keep no more.
 
-        For when the replica has ended for good. Close the mailbox first: what is put
-        away from now on goes there. To `carry` on a message's attempts, see `Carried`.
+        For when the replica has ended for good: what is put away from now on goes to the
+        mailbox, and if that is closed is lost there. To `carry` on a message's attempts, see
+        `Carried`.
         """
         with self._lock:
             self._closed = True
@@ -213,16 +215,36 @@ class Aside:
                 (number, 1, carried(raw, tried * carry)) for _, number, tried, raw in self._deferred
             ]
             left += [(mark, 0, token) for token, mark in self._held.items()]
-            armed, self._due = self._due != inf, inf
-            if self._deferred:
-                self._mailbox.reserve(-len(self._deferred))
-            self._deferred = []
+            armed = self._forget_deferred()
             self._away.clear()
             self._held.clear()
             self._passing.clear()
         if armed:
             self._services.post(self._arm, None)
         return [raw for _, _, raw in sorted(left, key=lambda each: each[:2])]
+
+    def drop(self) -> list[Any]:
+        """Take out the messages that are kept, the oldest first, and stay as it is.
+
+        Tokens that waited for these go on.
+        """
+        with self._lock:
+            left = sorted(self._deferred, key=itemgetter(1))
+            armed = self._forget_deferred()
+            self._away.difference_update(number for _, number, _, _ in left)
+            lost = self._let_go()
+        if armed:
+            self._services.post(self._arm, None)
+        self._lose(lost)
+        return [raw for *_, raw in left]
+
+    def _forget_deferred(self) -> bool:
+        """Give the places back of all that is kept; return whether there is a timer for it."""
+        armed, self._due = self._due != inf, inf
+        if self._deferred:
+            self._mailbox.reserve(-len(self._deferred))
+        self._deferred = []
+        return armed
 
     @property
     def deferred(self) -> int:

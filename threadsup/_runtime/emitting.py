@@ -19,6 +19,7 @@ from threadsup._exits import Normal, WorkerExit, describe_exception
 from threadsup._results import Drop, Emit, Reject, Stop
 from threadsup._runtime.aside import Again
 from threadsup._runtime.emission import Emission
+from threadsup._runtime.failing import Failing
 from threadsup._runtime.family import Branch, branch_of
 from threadsup._runtime.inlet import BadKey
 from threadsup._runtime.mailbox import RESUME
@@ -66,6 +67,7 @@ class Emitting:
         self._outlet = outlet
         self._aside = aside
         self._treatment = treatment
+        self._failing = Failing(life, aside, treatment.pause)
         self._next: Inlet | None = None
         """Where results go; `None` in the last stage."""
         self._sink: Callable[[Any], SinkFailure | Away | None] | None = None
@@ -87,11 +89,14 @@ class Emitting:
 
     def _pass(self, raw: Any, inlet: Door, *, within: bool = True) -> None:
         """Put a message into the next stage, waiting for room; never twice."""
+        self._life.handed += within  # first: whoever hears of its end finds it counted
         try:
             taken = inlet.offer(raw)
         except MailboxClosed:  # or only shut, which is for senders
             taken = False
-        self._life.handed += within
+        except BadKey:
+            self._life.handed -= within
+            raise
         if not taken:
             self._wait_with(raw, inlet, within=within)
 
@@ -203,9 +208,9 @@ class Emitting:
                 emission.unwind()
                 life.emitting = False
                 if emission.root.issued:  # what has gone on would go on twice
-                    self._fail(value.error, emission.raw)
+                    self._failing.fail(value.error, emission.raw)
                 else:
-                    self._retry_or_fail(value.error, emission.raw)
+                    self._failing.retry(value.error, emission.raw)
                 return
             else:
                 try:
@@ -306,7 +311,7 @@ class Emitting:
         if not self._outlet.suspend(emission):
             self._aside.remove(number)
             emission.unwind()
-            self._fail(WorkerExited(f"{life.id!r} was {life.token.reason}"), emission.raw)
+            self._failing.fail(WorkerExited(f"{life.id!r} was {life.token.reason}"), emission.raw)
         elif life.fenced:  # the next incarnation may have looked already
             life.mailbox.jump(RESUME)
 
@@ -320,26 +325,6 @@ class Emitting:
             emission.attempts = Again.of(emission.attempts, emission.number, self._aside)
             self._aside.remove(emission.number)
             emission.number = None
-
-    # -- failures -------------------------------------------------------------------
-
-    def _fail(self, error: BaseException, raw: Any) -> None:
-        self._life.failed += 1
-        self._life.settle_failed(raw, error)
-
-    def _retry_or_fail(self, error: Exception, raw: Any) -> None:
-        life, pause = self._life, self._treatment.pause
-        tried = life.attempts + 1
-        seconds = None if pause is None else pause(error, tried)
-        if seconds is None:
-            self._fail(error, raw)
-            return
-        life.taken -= 1  # it is queued again, and will be taken again
-        life.retried += 1
-        if seconds > 0:
-            self._aside.defer(raw, tried, seconds)
-        else:
-            life.mailbox.give_back(raw, tried)
 
 
 def carrying(result: Any, raw: Any) -> Any:

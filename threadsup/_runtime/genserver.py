@@ -26,18 +26,20 @@ from typing import TYPE_CHECKING, Any, final
 from threadsup._exits import ExitReason, WorkerExit, reason_of
 from threadsup._runtime.clock import monotonic
 from threadsup._runtime.context import current
+from threadsup._runtime.marks import Failure
 from threadsup._runtime.owed import Owed
 from threadsup._runtime.pykka_compat import Envelope, succeed
 from threadsup._runtime.serving import flow
 from threadsup._runtime.ticking import handle_now, timed
-from threadsup._runtime.timers import NOTHING
-from threadsup._runtime.worker import WorkerBehaviour, called_by
+from threadsup._runtime.timers import NOTHING, Due
+from threadsup._runtime.worker import WorkerBehaviour
 from threadsup._specs import Cast, UnhandledError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from threadsup._runtime.actor import Life
+    from threadsup._runtime.failing import Failing
     from threadsup._runtime.mailbox import Token
     from threadsup._runtime.owed import ReplyToken
     from threadsup._runtime.timers import Timer
@@ -55,10 +57,6 @@ class _Idle:
 
 
 _IDLE = _Idle()
-
-
-def _is_idle(message: object) -> bool:
-    return message is _IDLE
 
 
 _LATER: Any = object()
@@ -79,8 +77,17 @@ class GenServerBehaviour(WorkerBehaviour):
         *,
         reply_errors: bool,
         caller: Callable[..., Any] | None = None,
+        failing: Failing | None = None,
     ) -> None:
-        super().__init__(life, target, args, kwargs, reply_errors=reply_errors, caller=caller)
+        super().__init__(
+            life,
+            target,
+            args,
+            kwargs,
+            reply_errors=reply_errors,
+            caller=caller,
+            failing=failing,
+        )
         self._owed = life.context.owed = Owed()
         self._put_off: deque[Any] = deque()
         """What `handle_continue` is to be called with."""
@@ -113,7 +120,7 @@ class GenServerBehaviour(WorkerBehaviour):
                 reason = flow(
                     self._life,
                     self.handler,
-                    self._deliver,
+                    self._delivering,
                     self._arrived,
                     reply_errors=self._reply_errors,
                 )
@@ -137,8 +144,7 @@ class GenServerBehaviour(WorkerBehaviour):
     @cached_property
     def handler(self) -> Callable[[Any], Any]:
         """What each message goes to; from there to its callback."""
-        # That nothing has come is no message of anybody's.
-        return called_by(self._caller, self._handle, apart=_is_idle)
+        return self._calling(self._handle)
 
     def _handle(self, message: Any) -> Any:
         raw = next(iter(self._life.hand), None)  # one look: it may be fenced meanwhile
@@ -186,13 +192,32 @@ class GenServerBehaviour(WorkerBehaviour):
                 succeed(raw.reply_to, result)
         self._after()
 
-    def _arrived(self, mark: Token) -> None:
-        message = timed(mark)
-        if message is _IDLE and self._is_early():
+    def _deliver_or_retry(self, result: Any, raw: Any) -> None:
+        if type(result) is not Failure:
+            self._deliver(result, raw)
             return
+        assert self._failing is not None
+        self._put_off.clear()  # an attempt that succeeds puts it off again
+        self._failing.retry(result.error, raw)
+        self._after()
+
+    @property
+    def _delivering(self) -> Callable[[Any, Any], None]:
+        return self._deliver if self._failing is None else self._deliver_or_retry
+
+    def _arrived(self, token: Token) -> bool:
+        due = token.arrived
+        if type(due) is not Due:
+            return self._holds(token)
+        if due.message is _IDLE:
+            # That nothing has come is no message of anybody's: no rule is for it.
+            if timed(token) is _IDLE and not self._is_early():
+                handle_now(self._life, _IDLE, self._handle, self._deliver)
+            return True
+        message = timed(token, self._life.limiter)
         if message is not NOTHING:
-            handle_now(self._life, message, self.handler)
-            self._after()
+            handle_now(self._life, message, self.handler, self._delivering)
+        return True
 
     def _after(self) -> None:
         """Do what was put off until after a message, then see to the time-out."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pykka.messages import ProxyGetAttr, ProxySetAttr
 
 from threadsup._errors import WorkerExited
-from threadsup._exits import ExitReason, Shutdown, WorkerExit, describe_exception, reason_of
+from threadsup._exits import Shutdown, WorkerExit, describe_exception, reason_of
 from threadsup._runtime.context import current
 from threadsup._runtime.mailbox import Token
 from threadsup._runtime.proxy import parts_of
@@ -27,9 +27,7 @@ from threadsup._runtime.pykka_compat import (
     retire,
     succeed,
 )
-from threadsup._runtime.serving import serve
-from threadsup._runtime.ticking import handle_due
-from threadsup._runtime.worker import WorkerBehaviour, called_by
+from threadsup._runtime.worker import WorkerBehaviour
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,17 +63,11 @@ class PykkaBehaviour(WorkerBehaviour):
     def _inbox(self) -> Inbox:
         return Inbox(self._life.mailbox, self._stop_behind_what_is_queued, self._is_own)
 
-    def run(self) -> ExitReason:
-        """Handle messages, a proxy's calls among them, until told to stop."""
-        return serve(
-            self._life, self.handler, arrived=self._arrived, reply_errors=self._reply_errors
-        )
-
     @cached_property
     def handler(self) -> Callable[[Any], Any]:
         """What each message goes to, a proxy's calls and reads included."""
         # To read an attribute says nothing of whether calls succeed: it closes no breaker.
-        return called_by(self._caller, self._receive, apart=_is_attribute)
+        return self._calling(self._receive, apart=_is_attribute)
 
     def _receive(self, message: Any) -> Any:
         kind = type(message)
@@ -115,15 +107,16 @@ class PykkaBehaviour(WorkerBehaviour):
         if not self._life.mailbox.put_token(token):
             answer()
 
-    def _arrived(self, token: Token) -> None:
-        if handle_due(self._life, token, self.handler):
-            return
+    def _arrived(self, token: Token) -> bool:
+        if super()._arrived(token):
+            return True
         if token.arrived is not None:
             token.arrived()
         # An actor may have been stopped twice, or have ended before its stop came: what
         # was meant for it does not stop the next one.
         if token in self._stops:
             raise WorkerExit(Shutdown())
+        return False
 
 
 class PykkaStageBehaviour(PykkaBehaviour):
@@ -138,7 +131,7 @@ class PykkaStageBehaviour(PykkaBehaviour):
     @cached_property
     def handler(self) -> Callable[[Any], Any]:
         """What each item goes to."""
-        return called_by(self._caller, self.instance.on_receive)
+        return self._calling(self.instance.on_receive)
 
     def _inbox(self) -> Inbox:
         self._sent = {}

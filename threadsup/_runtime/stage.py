@@ -20,6 +20,7 @@ from threadsup._results import Emit, Reject, Stop
 from threadsup._runtime.batching import flow_in_batches
 from threadsup._runtime.emitting import Emitting, carrying
 from threadsup._runtime.express import express
+from threadsup._runtime.failing import contained
 from threadsup._runtime.inlet import BadKey
 from threadsup._runtime.mailbox import RESUME, Token
 from threadsup._runtime.marks import MARKS, NO_VALUES, Away, Failure, SinkFailure
@@ -88,7 +89,7 @@ class StageBehaviour(Emitting):
             assert self._worker is not None
             function = self._worker.handler
         if self._treatment.contains:
-            function = _contained(function)
+            function = contained(function)
         self._take_over_ready()
         self._flush()
         try:
@@ -198,7 +199,7 @@ class StageBehaviour(Emitting):
             self._pass(carrying(result, raw), inlet)
         except BadKey as bad:
             life.handled -= 1
-            self._fail(bad.error, raw)
+            self._failing.fail(bad.error, raw)
 
     # -- the end of an item ---------------------------------------------------------
 
@@ -206,9 +207,9 @@ class StageBehaviour(Emitting):
         """Handle a result that is no value."""
         life, kind = self._life, type(result)
         if kind is Failure:
-            self._retry_or_fail(result.error, raw)
+            self._failing.retry(result.error, raw)
         elif kind is Reject:
-            self._fail(Rejected(result.reason), raw)
+            self._failing.fail(Rejected(result.reason), raw)
         elif kind is Emit:
             self._emit(iter(result.values), raw)
         elif kind is GeneratorType:
@@ -326,22 +327,10 @@ class StageBehaviour(Emitting):
         self._finish(result, raw)
 
     def _sink_failed(self, failure: SinkFailure, raw: Any) -> None:
-        self._fail(failure.error, raw)
+        self._failing.fail(failure.error, raw)
         self._life.complain(f"{failure.what} failed: {describe_exception(failure.error)}")
 
 
 def _wrong_batch(results: object, items: int) -> str:
     what = f"{len(results)} results" if type(results) is list else f"a {type(results).__name__}"
     return f"a batch of {items} items must give a list of {items} results, not {what}"
-
-
-def _contained(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Have what `function` raises fail its item and nothing else."""
-
-    def call(item: Any) -> Any:
-        try:
-            return function(item)
-        except Exception as error:  # noqa: BLE001 - that is what was asked for
-            return Failure(error)
-
-    return call

@@ -7,6 +7,7 @@ own thread, and its exceptions are the boundary's to judge.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from functools import cached_property, partial
 from math import inf
 from queue import Empty
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from threadsup._errors import NoReply
 from threadsup._exits import ExitReason, Normal, Shutdown, WorkerExit
 from threadsup._runtime.context import current
+from threadsup._runtime.failing import contained
 from threadsup._runtime.future import Future
 from threadsup._runtime.mailbox import Token
 from threadsup._runtime.pykka_compat import Envelope, fail, succeed
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from threadsup._runtime.actor import Life
+    from threadsup._runtime.failing import Failing
     from threadsup._runtime.interrupt import Guard
 
 __all__ = [
@@ -199,7 +202,59 @@ class _Aside:
         self._guard.aside(self._task.reply, value)
 
 
-class HandlerBehaviour:
+class Serving(ABC):
+    """What handles message after message: a function, or an instance of a class."""
+
+    def __init__(
+        self,
+        life: Life,
+        *,
+        reply_errors: bool,
+        caller: Callable[..., Any] | None,
+        failing: Failing | None,
+    ) -> None:
+        self._life = life
+        self._reply_errors = reply_errors
+        self._caller = caller
+        """Who makes the calls that handle messages, and may refuse to; `None`: the loop."""
+        self._failing = failing
+        """What becomes of messages whose handling fails; `None`: that is a crash."""
+
+    @property
+    @abstractmethod
+    def handler(self) -> Callable[[Any], Any]:
+        """What each message goes to, once it has started."""
+
+    def run(self) -> ExitReason:
+        """Handle messages until told to stop."""
+        if self._failing is not None:
+            return self._failing.serve(self.handler, self._arrived)
+        return serve(
+            self._life, self.handler, arrived=self._arrived, reply_errors=self._reply_errors
+        )
+
+    def _calling(
+        self, handle: Callable[[Any], Any], apart: Callable[[Any], bool] | None = None
+    ) -> Callable[[Any], Any]:
+        """Return what calls `handle`, under the rules there are."""
+        call = called_by(self._caller, handle, apart=apart)
+        return call if self._failing is None else contained(call)
+
+    def _arrived(self, token: Token) -> bool:
+        return self._is_due(token) or self._holds(token)
+
+    def _is_due(self, token: Token) -> bool:
+        """Handle the message of a timer, if a token is the mark of one; return whether it is."""
+        failing = self._failing
+        deliver = None if failing is None else failing.deliver
+        return handle_due(self._life, token, self.handler, deliver)
+
+    def _holds(self, token: Token) -> bool:
+        """Put a token away if it is to come behind messages that are; return whether it is."""
+        return self._failing is not None and self._failing.hold(token)
+
+
+class HandlerBehaviour(Serving):
     """A function that is called once per message."""
 
     ready = True
@@ -213,22 +268,18 @@ class HandlerBehaviour:
         *,
         reply_errors: bool,
         caller: Callable[..., Any] | None = None,
+        failing: Failing | None = None,
     ) -> None:
-        self._life = life
-        self._handle = called_by(caller, with_arguments(target, args, kwargs))
-        self._reply_errors = reply_errors
+        super().__init__(life, reply_errors=reply_errors, caller=caller, failing=failing)
+        self._handle = self._calling(with_arguments(target, args, kwargs))
+
+    @property
+    def handler(self) -> Callable[[Any], Any]:
+        """What each message goes to."""
+        return self._handle
 
     def start(self) -> None:
         """Do nothing: a function is always ready."""
-
-    def run(self) -> ExitReason:
-        """Handle messages until told to stop."""
-        return serve(
-            self._life, self._handle, arrived=self._arrived, reply_errors=self._reply_errors
-        )
-
-    def _arrived(self, token: Token) -> object:
-        return handle_due(self._life, token, self._handle)
 
     def stop(self) -> None:
         """Do nothing: there is nothing to clean up."""
@@ -263,7 +314,7 @@ def called_by(
     return lambda message: handle(message) if apart(message) else caller(handle, message)
 
 
-class WorkerBehaviour:
+class WorkerBehaviour(Serving):
     """An instance of a `Worker` class: made, called and ended in its own thread."""
 
     ready = False
@@ -277,12 +328,10 @@ class WorkerBehaviour:
         *,
         reply_errors: bool,
         caller: Callable[..., Any] | None = None,
+        failing: Failing | None = None,
     ) -> None:
-        self._life = life
+        super().__init__(life, reply_errors=reply_errors, caller=caller, failing=failing)
         self._call = target, args, kwargs
-        self._reply_errors = reply_errors
-        self._caller = caller
-        """Who makes the calls that handle messages, and may refuse to; `None`: the loop."""
         self.context = life.context
         self.instance: Any = None
 
@@ -298,17 +347,10 @@ class WorkerBehaviour:
         # Past a __setattr__ of the class.
         object.__setattr__(self.instance, "_threadsup_own", self)
 
-    def run(self) -> ExitReason:
-        """Handle messages until told to stop."""
-        return serve(self._life, self.handler, arrived=self._due, reply_errors=self._reply_errors)
-
     @cached_property
     def handler(self) -> Callable[[Any], Any]:
         """What each message goes to, once it has started."""
-        return called_by(self._caller, self.instance.on_receive)
-
-    def _due(self, token: Token) -> object:
-        return handle_due(self._life, token, self.handler)
+        return self._calling(self.instance.on_receive)
 
     def took(self, token: Token) -> bool:  # noqa: ARG002 - it puts none
         """As a stage: see to a token if it is one of its own; return whether it was."""

@@ -71,6 +71,7 @@ class RunOptions(TypedDict, total=False):
     mailbox: MailboxFate
     interrupt: bool
     breaker: Breaker | None
+    rate: Rate | None
 
 
 class ScopeOptions(TypedDict, total=False):
@@ -89,6 +90,7 @@ class WorkerOptions(RunOptions, ScopeOptions, total=False):
     capacity: int | None
     on_full: OnFull
     on_ask_error: OnAskError
+    on_error: OnError
 
 
 class StageOptions(RunOptions, total=False):
@@ -101,7 +103,6 @@ class StageOptions(RunOptions, total=False):
     on_full: OnFull | None
     on_error: OnError | None
     batch: Batch | None
-    rate: Rate | None
 
 
 class GroupOptions(ScopeOptions, total=False):

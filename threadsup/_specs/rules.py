@@ -94,6 +94,7 @@ RUN_RULES: Mapping[str, Rule] = {
     "mailbox": one_of("keep", "drop"),
     "interrupt": flag,
     "breaker": optional(_breaker),
+    "rate": optional(RATE),
 }
 """Of one running worker, whatever it belongs to."""
 

@@ -17,7 +17,6 @@ from threadsup._specs.rules import (
     BATCH,
     ON_ERROR,
     ON_FULL,
-    RATE,
     RUN_RULES,
     label,
     only_known,
@@ -76,7 +75,6 @@ STAGE_RULES: Mapping[str, Rule] = {
     "on_full": optional(ON_FULL),
     "on_error": optional(ON_ERROR),
     "batch": optional(BATCH),
-    "rate": optional(RATE),
 }
 
 

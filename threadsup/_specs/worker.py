@@ -13,11 +13,19 @@ from typing import TYPE_CHECKING, Any, final
 
 from threadsup._checks import check_all, one_of, optional, under, whole
 from threadsup._errors import SpecError
-from threadsup._specs.rules import ON_FULL, RUN_RULES, SCOPE_RULES, label, only_known, options_of
+from threadsup._specs.rules import (
+    ON_ERROR,
+    ON_FULL,
+    RUN_RULES,
+    SCOPE_RULES,
+    label,
+    only_known,
+    options_of,
+)
 from threadsup._specs.targets import Handler, arity_problem, generates, kind_of, target_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from typing_extensions import Unpack
 
@@ -25,10 +33,12 @@ if TYPE_CHECKING:
     from threadsup._exits import ChildId
     from threadsup._policy.backoff import Backoff
     from threadsup._policy.breaker import Breaker
+    from threadsup._policy.rate import Rate
     from threadsup._specs.options import (
         Kind,
         MailboxFate,
         OnAskError,
+        OnError,
         OnFull,
         Restart,
         WorkerOptions,
@@ -50,7 +60,11 @@ WORKER_RULES: Mapping[str, Rule] = {
     "capacity": optional(whole(1)),
     "on_full": ON_FULL,
     "on_ask_error": one_of("crash", "reply"),
+    "on_error": ON_ERROR,
 }
+
+_FOR_MESSAGES = {"breaker": "it", "rate": "it", "on_error": "a Retry"}
+"""Options of how messages are handled, and what does the same for a call."""
 
 
 @final
@@ -95,12 +109,18 @@ class WorkerSpec:
     max_attempts: int = 1
     """How often a message is tried in all when the worker crashes over it."""
     on_ask_error: OnAskError = "crash"
-    """Whether an error while answering an `ask` also ends the worker."""
+    """Whether an error while answering an `ask` also ends the worker; it never does with an
+    `on_error` other than `"crash"`."""
+    on_error: OnError = "crash"
+    """What an exception does: `"crash"`, `"reject"` (the message has failed, the worker goes on)
+    or a `Retry`. Not for a task."""
     interrupt: bool = False
     """Whether it gets an asynchronous exception before it is abandoned."""
     breaker: Breaker | None = None
     """What makes no more calls for a while when they have failed again and again: those that
     handle messages, so it is not for a task. All its lives count together, by this very object."""
+    rate: Rate | None = None
+    """How many messages all its lives together may begin; `None`: any number. Not for a task."""
 
     def __post_init__(self) -> None:
         if problems := worker_problems(options_of(self)):
@@ -159,8 +179,7 @@ def worker_problems(
         problems.append(
             "significant: must be false for a permanent worker, which never ends by itself"
         )
-    if values.get("breaker") is not None and not wrong & {"breaker", "kind"}:
-        problems += _breaker_problems(values)
+    problems += _rule_problems(values, wrong)
     if {"target", "kind"} <= values.keys() and "kind" not in wrong:
         target, kind = values["target"], values["kind"]
         problem = target_problem(target, kind, emits=emits)
@@ -171,9 +190,15 @@ def worker_problems(
     return problems
 
 
-def _breaker_problems(values: Mapping[str, Any]) -> list[str]:
+def _rule_problems(values: Mapping[str, Any], wrong: set[str]) -> Iterator[str]:
+    """Yield which rules of how messages are handled have nothing to hold to."""
+    if values.keys().isdisjoint(_FOR_MESSAGES):
+        return
+    right = [name for name in _FOR_MESSAGES if not wrong & {name, "kind"}]
+    given = [name for name in right if values.get(name) not in (None, "crash")]
     if values.get("kind") == "task":
-        return ["breaker: must be left out, a task makes one call: put it around what that calls"]
-    if generates(values.get("target")):
-        return ["breaker: must be left out: a generator function fails while others iterate"]
-    return []
+        for name in given:
+            remedy = f"put {_FOR_MESSAGES[name]} around what that calls"
+            yield f"{name}: must be left out, a task makes one call: {remedy}"
+    elif "breaker" in given and generates(values.get("target")):
+        yield "breaker: must be left out: a generator function fails while others iterate"

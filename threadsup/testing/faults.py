@@ -66,6 +66,10 @@ class _Mark:
             return False
         return True
 
+    def is_active(self, due: object) -> bool:  # noqa: ARG002 - as below
+        """Tell that no message is to come of it: it waits for no turn."""
+        return False
+
     def take_mark(self, due: object) -> Any:  # noqa: ARG002 - there is only one
         """Do what is to be done; in the worker's thread."""
         if not self.call_off():
