@@ -1,4 +1,4 @@
-# make demo | bench | report | test | dice | cover | lint | types | check | clean
+# make demo | bench | report | test | races | dice | cover | lint | types | check | clean
 #
 # Each target sets up all it needs in .venv/, one environment per interpreter, from the
 # package index this machine is set up for. PYTHON=... chooses the interpreter; without
@@ -14,6 +14,7 @@ help:
 	@echo '             PEERS=1 has the other libraries installed, to take part'
 	@echo 'make report  measure on two builds and write docs/benchmarks.md; FREE=..., REPORT="--quick"'
 	@echo 'make test    run the tests (and, with the GIL, ask for full branch coverage of _policy)'
+	@echo 'make races   the tests of what threads do, with a switch interval of 1 us'
 	@echo 'make dice    thousands of chains made by dice; RUNS=10000'
 	@echo 'make cover   the coverage of _policy alone'
 	@echo 'make lint    ruff: rules and format'
@@ -95,6 +96,10 @@ test: $(venv)/test $(cover)
 	$(python) -m pytest -q
 	$(if $(cover),$(covered))
 
+races: $(venv)/test
+	THREADSUP_SWITCH_INTERVAL=1e-6 $(python) -m pytest -q $(RACES)
+
+RACES := tests/runtime tests/chain tests/supervisor tests/pool tests/genserver
 RUNS := 2000
 dice: $(venv)/test
 	THREADSUP_RANDOM_RUNS=$(RUNS) $(python) -m pytest -q tests/chain/test_random.py
@@ -116,4 +121,4 @@ clean:
 	rm -rf .venv .coverage .mypy_cache .pytest_cache .ruff_cache dist
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help demo bench report environment test dice cover lint types check clean
+.PHONY: help demo bench report environment test races dice cover lint types check clean

@@ -1,7 +1,7 @@
 """What holds for every test: no thread outlives it, no thread fails unseen.
 
-Owns the autouse checks, the `supervisor` factory and the check of the GIL around the
-whole session. It must not know any single test.
+Owns the autouse checks, the `supervisor` factory, and for the whole session the check of
+the GIL and the switch interval. It must not know any single test.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ def check_gil() -> None:
 
 def pytest_sessionstart() -> None:
     check_gil()
+    if interval := os.environ.get("THREADSUP_SWITCH_INTERVAL"):
+        sys.setswitchinterval(float(interval))  # seconds; of the build with the GIL
 
 
 def pytest_sessionfinish() -> None:

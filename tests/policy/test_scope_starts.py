@@ -10,6 +10,8 @@ from threadsup._policy.protocol import (
     Exited,
     Forgotten,
     Over,
+    Started,
+    StartFailed,
     Up,
 )
 from threadsup._policy.restart import NoRestart
@@ -160,12 +162,27 @@ def test_rest_for_one_shows_the_rest_as_waiting() -> None:
 
 
 def test_a_child_that_ends_before_it_was_up_has_not_started() -> None:
-    """An exit of an incarnation that never came up is a start that failed."""
+    """Its start code has left the worker, and be it by a normal end."""
     host = FakeHost.of(rules(), {"a": child("transient")})
     host.script("a", slow=True)
     host.start()
-    host.send(Exited("a", host.running.pop("a"), Normal()))
+    host.send(StartFailed("a", host.running.pop("a"), Normal()))
     assert host.over == Over(Normal(), came_up=False, culprit="a")
+
+
+def test_an_end_that_is_told_before_the_start_is_that_of_one_who_was_up() -> None:
+    """The two reports are on two ways: whoever waits for the start hears that it was one."""
+    host = FakeHost.of(rules(), {"a": child()})
+    host.start()
+    host.script("a", slow=True)
+    asked = host.ask("restart_child", "a")
+    number = host.running.pop("a")
+    host.send(Exited("a", number, BOOM))
+    assert host.answers == {asked: "ok"}
+    host.come_up("a")
+    host.send(Started("a", number))
+    assert host.conditions() == "up"
+    assert host.take_log() == "start a1, up, stop a1, start a2, restart a, start a3"
 
 
 def test_a_crash_while_siblings_still_start_is_a_crash() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,6 +13,7 @@ from tests.conformance.scenes import Actor, act, boom
 from tests.helpers import PATIENCE, Gate, Recorder
 from tests.supervisor.trees import outcome, taken, together
 from threadsup import (
+    Backoff,
     Crashed,
     DuplicateChildError,
     Normal,
@@ -29,9 +30,12 @@ from threadsup import (
     stage,
     worker_spec,
 )
+from threadsup._cell import Cell
+from threadsup._supervisor.loop import Loop
 
 if TYPE_CHECKING:
     from tests.conftest import MakeSupervisor
+    from threadsup._runtime.actor import Life
 
 
 class Slow(Worker):
@@ -474,3 +478,45 @@ def test_a_task_that_returns_ends_normally(supervisor: MakeSupervisor) -> None:
     tree.restart_child("t")
     assert ref.wait(PATIENCE) == Normal()
     assert ref.incarnation == 2
+
+
+def test_a_worker_that_ends_at_once_was_up(
+    supervisor: MakeSupervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its end may be reported before its start is told: that is no start that failed."""
+    runs: Recorder[str] = Recorder()
+    ended: Recorder[str] = Recorder()
+    launched: list[str] = []
+    launch, exited, drain = Cell._launch, Cell.exited, Loop._drain_signals
+
+    def launching(cell: Cell, life: Life) -> bool:
+        up = launch(cell, life)
+        launched.append(str(cell.id))
+        return up
+
+    def reporting(cell: Cell, *report: Any) -> None:
+        exited(cell, *report)
+        ended(str(cell.id))
+
+    def late(loop: Loop) -> None:
+        if "b" in launched:  # in this turn: its start is told in the next one
+            ended.wait_until(lambda ids: "b" in ids, "report its end")
+        drain(loop)
+
+    monkeypatch.setattr(Cell, "_launch", launching)
+    monkeypatch.setattr(Cell, "exited", reporting)
+    monkeypatch.setattr(Loop, "_drain_signals", late)
+
+    def crash_once() -> None:
+        runs("run")
+        if len(runs) == 1:
+            raise ValueError
+
+    tree = supervisor(backoff=Backoff.none())
+    tree.add_group(
+        "group",
+        [worker_spec(handler(print), id="a"), worker_spec(crash_once, id="b", restart="transient")],
+        strategy="one_for_one",
+    )
+    tree.start()
+    runs.wait_for(2)

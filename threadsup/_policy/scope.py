@@ -95,7 +95,9 @@ class _Step(Endings):
                 self.started(key, incarnation)
             case StartFailed(key, incarnation, reason):
                 self.exited(Exited(key, incarnation, reason))
-            case Exited():
+            case Exited(key, incarnation):
+                # Who ends by itself was up, be it that this is told first.
+                self.started(key, incarnation)
                 self.exited(event)
             case Deadline(None, number):
                 self.scope_deadline(number)
