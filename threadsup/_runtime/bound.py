@@ -8,8 +8,9 @@ does.
 Waiting for room is a figure of two steps on each side: a sender puts itself into
 `senders` and looks at the queue then, a consumer takes from the queue and looks at
 `senders` then. What has to see each other passes through the lock of the queue or of a
-list, so nothing here rests on the order in which a processor makes plain stores
-visible.
+list, so this does not rest on the order in which a processor makes plain stores
+visible. The look at the room without the lock does; where it is wrong a sender puts one
+message too many, once.
 """
 
 from __future__ import annotations
@@ -268,7 +269,7 @@ class Bounded(Lanes, ABC):
         room = self._capacity - self._reserved - self.qsize() + spare
         if room <= 0 and self.tokens:
             # Tokens take no place; but those that are noted and elsewhere make none.
-            elsewhere = self.on_way + sum(type(raw) is Token for _, raw in self.returned)
+            elsewhere = self.on_way + sum(type(raw) is Token for _, raw in self.returned.copy())
             room += max(0, len(self.tokens) - elsewhere)
         return max(0, room)
 

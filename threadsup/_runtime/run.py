@@ -15,6 +15,9 @@ decides a race with a fence:
 Both pass through the lock of the list, or the GIL. Either the result is in the copy, and
 counts; or it is not, and the message has failed: what is appended later is read by nobody.
 
+A batch that is done goes on: what is taken next comes behind it, in the same lists. It is
+begun anew where it has become long, and for who is idle, who is to keep nothing alive.
+
 What is not begun is still in the mailbox, beside its queue: it takes a place there, and is
 given back when the worker is to stop or is given up on. Who takes something out of the
 batch, or cuts it off, does so under a lock of the life, which nobody needs for a message
