@@ -29,10 +29,11 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
 def test_what_was_submitted_is_finished_as_the_process_ends() -> None:
     """Also what a task is in the middle of, and what waits behind it."""
     done = run(
-        "import time, threadsup\n"
-        "pool = threadsup.Pool(1)\n"
-        "pool.submit(time.sleep, 0.1)\n"
+        "import threading, threadsup\n"
+        "pool, ending = threadsup.Pool(1), threading.Event()\n"
+        "pool.submit(ending.wait)\n"
         "for n in range(3): pool.submit(print, n)\n"
+        "threading._register_atexit(ending.set)\n"  # the last one is called first
     )
     assert done.stdout.split() == ["0", "1", "2"], done.stderr
     assert done.returncode == 0
@@ -41,13 +42,13 @@ def test_what_was_submitted_is_finished_as_the_process_ends() -> None:
 def test_nothing_is_accepted_any_more_as_the_process_ends() -> None:
     """A task that submits then is told, and the process ends."""
     done = run(
-        "import time, threadsup, threading\n"
-        "pool = threadsup.Pool(1)\n"
-        "def late():\n"
-        "    time.sleep(0.1)\n"
-        "    try: pool.submit(print, 'never')\n"
+        "import threadsup\n"
+        "pool = threadsup.Pool(2)\n"
+        "def go_on():\n"
+        "    try:\n"
+        "        while True: pool.submit(int).result()\n"
         "    except RuntimeError: print('refused')\n"
-        "pool.submit(late)\n"
+        "pool.submit(go_on)\n"
     )
     assert done.stdout.split() == ["refused"], done.stderr
 
