@@ -75,3 +75,19 @@ def test_a_batch_that_goes_on_has_the_places_of_what_it_took_last() -> None:
         mailbox.queue.clear()
     run.release(mailbox)
     assert mailbox.room(4) == 4
+
+
+def test_a_token_that_is_seen_to_in_this_moment_is_no_message(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Read in the batch, where it is one of what waits, and then no more among the tokens."""
+    mailbox = Mailbox("box")
+    mailbox.run = Run(Lock())
+    mailbox.nothing()
+
+    def waiting(_: Run) -> int:
+        mailbox.took_token()
+        return 1
+
+    monkeypatch.setattr(Run, "waiting", property(waiting))
+    assert mailbox.pending == 0

@@ -165,10 +165,15 @@ class Bounded(Lanes, ABC):
 
     @property
     def pending(self) -> int:
-        """Messages queued and not taken; exact when nobody is putting or taking."""
+        """Messages queued and not taken; exact when nobody is putting or taking, else fewer."""
         with self._lock:
+            # Tokens are among them. One may be put, or be seen to, between two of these looks:
+            # it is counted before it is there and until it has gone, so here twice.
+            before = len(self.tokens)
             taken = 0 if self.run is None else self.run.waiting
-            return max(0, self._messages() + taken + len(self.returned) + len(self.gathered))
+            beside = len(self.returned) + len(self.gathered)
+            queued = self.qsize()
+            return max(0, taken + beside + queued - max(before, len(self.tokens)))
 
     @property
     def load(self) -> int:
