@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.helpers import Gate
+from tests.helpers import Gate, Recorder
 from tests.runtime.forcing import run
 from tests.runtime.test_outlet import GIVEN_UP, Stages, asleep, message_of, wait_asleep
 from threadsup._errors import WorkerExited
@@ -409,3 +409,39 @@ def test_a_failed_item_in_the_middle_takes_nobody_with_it() -> None:
     batch.stages.lives.end(old)
     new = batch.stages.begin()
     assert batch.all_of_it(new) == [*BEHIND, "behind"]
+
+
+def test_who_counts_waits_for_what_is_just_being_handed_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is there, and may be through, and is not to count as kept besides."""
+    batch, handing, hand_on_all = Batch(), Gate("handed on"), Mailbox.hand_on_all
+
+    def held(mailbox: Mailbox, raws: list[Any]) -> int:
+        taken = hand_on_all(mailbox, raws)
+        handing.meet()
+        return taken
+
+    life = batch.begin(*BEHIND, HELD)
+    ready = batch.stages.outlet.ready
+    assert ready is not None
+    came: Recorder[str] = Recorder()
+    lock = ready._lock
+
+    class Noted:
+        def __enter__(self) -> None:
+            came(threading.current_thread().name)
+            lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            lock.release()
+
+    ready._lock = Noted()  # type: ignore[assignment]
+    monkeypatch.setattr(Mailbox, "hand_on_all", held)
+    batch.gate.open()
+    handing.wait_reached()
+    counting = run(lambda: batch.stages.outlet.kept)
+    came.wait_for(2)
+    handing.open()
+    assert counting.result() == 0
+    assert batch.all_of_it(life) == [*BEHIND, HELD]

@@ -7,7 +7,7 @@ A put that wakes a thread is what costs, so results are handed on together as lo
 next stage has a backlog. They are the replica's and not its life's: if the life is given
 up on, the next one hands them on. Who does holds a lock, which is held while nothing
 waits: who comes after waits until the one before it is through, and finds what that had no
-room for. So nothing goes on twice, and nothing is left.
+room for. So nothing goes on twice, and nothing is left. Who counts takes it as well.
 
 Who was given up on hands on nothing more. It looks under the lock: either it sees that it
 was given up on, or its last result was made before that and is counted.
@@ -39,7 +39,9 @@ class Ready:
     def __init__(self, life: Life, outlet: Outlet, inlet: Inlet, box: Mailbox) -> None:
         self._life = life
         self._outlet = outlet
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        """Re-entrant: what the collector destroys within, or who hears of a message that was
+        too late, may count."""
         self.inlet = inlet
         """Where they go."""
         self.backlog = box.queue
@@ -50,8 +52,9 @@ class Ready:
     @property
     def waiting(self) -> int:
         """How many results are made and not handed on."""
-        run = self.run
-        return max(0, len(run.results) - run.sent)
+        with self._lock:  # else one that is there, or through already, may count here still
+            run = self.run
+            return max(0, len(run.results) - run.sent)
 
     # -- for the thread of the life -------------------------------------------------
 
