@@ -568,9 +568,9 @@ def test_the_last_replica_that_ends_ends_the_chain(flow: MakeFlow, how: str, rou
     behind.open()
     assert outcome(past) == (one, "past")
     assert [outcome(future) for future in futures] == ["exited"] * 4
+    f.wait_ended()  # its first stage may be open until then
     with pytest.raises(MailboxClosed):
         f.chain.tell((one, "late"))
-    f.wait_ended()
     lost = {"failed": 4} if how == "stop" else {"failed": 6}
     dropped = {"dropped": 2} if how == "stop" else {}
     assert f.items() == {"offered": 7, "completed": 1, **dropped, **lost}
