@@ -19,6 +19,7 @@ from threadsup._exits import Abandoned, Crashed, Normal, Shutdown
 from threadsup._runtime import express, serving
 from threadsup._runtime.mailbox import Mailbox, Token
 from threadsup._runtime.pause import Pause
+from threadsup._runtime.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,6 +117,30 @@ def test_a_fence_in_the_middle_fails_what_is_in_hand_alone(then: Callable[[], An
     backlog.gate.open()
     backlog.lives.end(life)
     assert backlog.seen.items == [*FIRST, HELD, *LAST]
+    assert backlog.lives.counts() == {"handled": 80, "failed": 1}
+
+
+def test_a_fence_follows_who_has_just_gone_on_to_the_next_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It had looked at the batch before that one, which is done: nothing of this one counts."""
+    backlog, cut = Backlog(), Run.cut
+    life = backlog.begin()
+    done = life.run
+
+    def late(run: Run) -> tuple[list[Any], list[Any]]:
+        if run is life.run is done:
+            life.run = backlog.lives.mailbox.run = done.next()
+            life.run.batch += done.batch[len(done.made) :]
+            del done.batch[len(done.made) :]
+        return cut(run)
+
+    monkeypatch.setattr(Run, "cut", late)
+    life.fence(GIVEN_UP)
+    assert backlog.lives.counts() == {"handled": 40, "failed": 1, "pending": 40}
+    backlog.finish()
+    backlog.gate.open()
+    backlog.lives.end(life)
     assert backlog.lives.counts() == {"handled": 80, "failed": 1}
 
 

@@ -114,14 +114,13 @@ class Bounded(Lanes, ABC):
     def set_capacity(self, capacity: int | None) -> None:
         """Change the bound; what is queued past it stays. Wakes waiting senders."""
         with self._lock:
-            self._capacity = self._limit = capacity
+            self._capacity = capacity
             self.half = 0 if capacity is None else capacity // 2
             self._set_limit()
         self._wake()
 
     def _set_limit(self) -> None:
-        if self._capacity is not None:
-            self._limit = max(0, self._capacity - self._reserved)
+        self._limit = None if self._capacity is None else max(0, self._capacity - self._reserved)
 
     # -- beside the queue -------------------------------------------------------------
 

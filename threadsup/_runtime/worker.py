@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from threadsup._runtime.actor import Life
+    from threadsup._runtime.context import Context
     from threadsup._runtime.failing import Failing
     from threadsup._runtime.interrupt import Guard
 
@@ -208,12 +209,16 @@ class Serving(ABC):
     def __init__(
         self,
         life: Life,
+        target: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
         *,
         reply_errors: bool,
-        caller: Callable[..., Any] | None,
-        failing: Failing | None,
+        caller: Callable[..., Any] | None = None,
+        failing: Failing | None = None,
     ) -> None:
         self._life = life
+        self._call = target, args, kwargs
         self._reply_errors = reply_errors
         self._caller = caller
         """Who makes the calls that handle messages, and may refuse to; `None`: the loop."""
@@ -259,24 +264,10 @@ class HandlerBehaviour(Serving):
 
     ready = True
 
-    def __init__(
-        self,
-        life: Life,
-        target: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        *,
-        reply_errors: bool,
-        caller: Callable[..., Any] | None = None,
-        failing: Failing | None = None,
-    ) -> None:
-        super().__init__(life, reply_errors=reply_errors, caller=caller, failing=failing)
-        self._handle = self._calling(with_arguments(target, args, kwargs))
-
-    @property
+    @cached_property
     def handler(self) -> Callable[[Any], Any]:
         """What each message goes to."""
-        return self._handle
+        return self._calling(with_arguments(*self._call))
 
     def start(self) -> None:
         """Do nothing: a function is always ready."""
@@ -318,22 +309,12 @@ class WorkerBehaviour(Serving):
     """An instance of a `Worker` class: made, called and ended in its own thread."""
 
     ready = False
+    instance: Any = None
 
-    def __init__(
-        self,
-        life: Life,
-        target: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        *,
-        reply_errors: bool,
-        caller: Callable[..., Any] | None = None,
-        failing: Failing | None = None,
-    ) -> None:
-        super().__init__(life, reply_errors=reply_errors, caller=caller, failing=failing)
-        self._call = target, args, kwargs
-        self.context = life.context
-        self.instance: Any = None
+    @property
+    def context(self) -> Context:
+        """What its code may ask for."""
+        return self._life.context
 
     def start(self) -> None:
         """Make the instance and run `on_start`."""
